@@ -1,0 +1,3 @@
+//! The Tacit relay, as a library.
+
+pub mod spool;
