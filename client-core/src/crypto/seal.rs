@@ -34,6 +34,7 @@ const INFO_LEN: usize = INFO_LABEL.len() + 1 + ChannelId::LEN + 1 + 1;
 const OVERHEAD: usize = HEADER_LEN + ENC_LEN + TAG_LEN;
 
 /// Longest payload of a small box.
+#[cfg(test)]
 pub(crate) const MAX_SMALL_PAYLOAD: usize = max_payload(SizeClass::Small);
 
 /// Longest payload of a large box, and so of any.
@@ -128,6 +129,7 @@ pub(crate) enum Purpose {
     /// Everything of a paired channel.
     Message = 3,
     /// A reset, to the peer's reset key.
+    #[allow(dead_code, reason = "its number is taken, so that nothing else ever gets it; resets come later")]
     Reset = 4,
 }
 

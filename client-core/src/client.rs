@@ -1,0 +1,447 @@
+//! The face of the library: one device, as an app sees it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use getrandom::SysRng;
+use rand_core::{CryptoRng, UnwrapErr};
+use tacit_proto::Permit;
+use tacit_proto::limits::MAX_HOLD;
+use tacit_proto::link::{EnrolmentLink, InviteLink};
+
+use crate::content::{MAX_NAME, MAX_TEXT};
+use crate::driver::{self, Shared, wall_clock};
+use crate::error::{ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, StoreError, WaitError};
+use crate::pairing::{self, draw_id};
+use crate::store::{ContactKey, ContactRow, Holder, Key, State, Store, StoreKey, home_exists};
+use crate::types::{
+    Connection, Contact, ContactId, Direction, EndedWhy, Enrolment, Listener, Message, MessageId, NewInvite, Offer,
+    Outcome,
+};
+
+/// The terms that an invite offers unless the practice has its own.
+const TERMS: &str = include_str!("terms.txt");
+const TERMS_VERSION: u32 = 1;
+
+/// How often a wait looks again when nothing wakes it: another process may be the one that makes progress.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// One device.
+///
+/// Every call works without a network: it changes the encrypted store and returns, and what it asks of a relay is
+/// carried out by the thread that [`Client::start`] began, now or whenever the relay can be reached. No call waits on
+/// the network but the two that say so. Several clients, in several processes too, may have the same home open.
+///
+/// # Example
+/// ```no_run
+/// use tacit_client_core::{Client, StoreKey};
+///
+/// let client = Client::open("/path/to/home".to_owned(), StoreKey::Passphrase("correct horse".to_owned()))?;
+/// client.start(None);
+/// for contact in client.contacts()? {
+///     client.send(contact.id, "See you on Thursday.".to_owned())?;
+/// }
+/// client.wait_settled(10_000)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Client {
+    home: PathBuf,
+    key: Key,
+    /// For the app's threads. Held for one transaction at a time.
+    store: Mutex<Store>,
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+fn rng() -> impl CryptoRng {
+    UnwrapErr(SysRng)
+}
+
+fn id<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    Some(bytes)
+}
+
+impl Client {
+    /// Opens a home, and makes it if it is not there.
+    ///
+    /// # Errors
+    /// [`OpenError`]. Nothing is changed by a wrong passphrase.
+    pub fn open(home: String, key: StoreKey) -> Result<Self, OpenError> {
+        let home = PathBuf::from(home);
+        let key = Key::open(&home, &key, &mut rng())?;
+        let store = Mutex::new(Store::open(&home, &key)?);
+        let shared = Arc::new(Shared::new(home.clone(), Holder(draw_id(&mut rng()))));
+        Ok(Self { home, key, store, shared, thread: Mutex::new(None) })
+    }
+
+    /// Whether there is a home at this path: if not, [`Client::open`] makes one, and the passphrase is a new one.
+    #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn exists(home: String) -> bool {
+        home_exists(Path::new(&home))
+    }
+
+    /// Connects, and stays connected, on a thread of its own. Does nothing if that thread runs already.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the store cannot be opened a second time, or no thread can be started.
+    pub fn start(&self, listener: Option<Box<dyn Listener>>) -> Result<(), OpenError> {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if thread.is_some() {
+            return Ok(());
+        }
+        let store = Store::open(&self.home, &self.key)?;
+        let shared = Arc::clone(&self.shared);
+        self.shared.stop.send_replace(false);
+        let started = std::thread::Builder::new()
+            .name("tacit".to_owned())
+            .spawn(move || driver::run(&shared, store, listener))
+            .map_err(|error| OpenError::Io(error.kind().to_string()))?;
+        *thread = Some(started);
+        Ok(())
+    }
+
+    /// Disconnects, and waits until what is under way is stored: at most a few seconds. Everything else is kept.
+    pub fn stop(&self) {
+        self.shared.stop.send_replace(true);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A thread that ended by itself has nothing more to store.
+            let _ = thread.join();
+        }
+    }
+
+    /// How the relays are reached right now.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        self.shared.connection()
+    }
+
+    /// Begins an enrolment: draws the permits, and hands their hashes to the relay when it can be reached.
+    ///
+    /// `name` is how clients will see this side, 1 to 200 bytes.
+    ///
+    /// # Errors
+    /// [`EnrolError`]. Whether the relay agrees shows in [`Client::enrolments`].
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn enrol(&self, link: String, name: String) -> Result<(), EnrolError> {
+        let link = EnrolmentLink::parse(&link)?;
+        let name = name.trim();
+        if name.is_empty() || name.len() > MAX_NAME {
+            return Err(EnrolError::BadName);
+        }
+        let mut rng = rng();
+        let permits: Vec<_> = (0..link.permits).map(|_| Permit::draw(&mut rng)).collect();
+        self.change(|tx| {
+            if !tx.add_enrolment(&link, &permits)? {
+                return Err(EnrolError::AlreadyUsed);
+            }
+            Ok(tx.set_profile(name, TERMS_VERSION, TERMS)?)
+        })
+    }
+
+    /// The enrolments of this device.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn enrolments(&self) -> Result<Vec<Enrolment>, StoreError> {
+        self.store().read(|tx| tx.enrolments())
+    }
+
+    /// Makes an invite, to be given to one person. The link works once the contact's state is
+    /// [`Invited`](crate::ContactState::Invited).
+    ///
+    /// `join_within_secs` is how long it can be used: 1 second to 90 days, or less if the relay keeps nothing that
+    /// long.
+    ///
+    /// # Errors
+    /// [`InviteError`].
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn invite(&self, label: String, join_within_secs: u64) -> Result<NewInvite, InviteError> {
+        let join_within = u32::try_from(join_within_secs).ok().filter(|seconds| (1..=MAX_HOLD).contains(seconds));
+        let join_within = join_within.ok_or(InviteError::BadExpiry)?;
+        let (contact, link) =
+            self.change(|tx| pairing::invite(tx, wall_clock(), &mut rng(), label.trim(), join_within))?;
+        Ok(NewInvite { contact: hex::encode(contact), link: link.to_uri() })
+    }
+
+    /// The link of an invite that nobody used yet.
+    ///
+    /// # Errors
+    /// [`ContactError::WrongState`] once it was used.
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn invite_link(&self, contact: ContactId) -> Result<String, ContactError> {
+        let key = id(&contact).ok_or(ContactError::NoSuchContact)?;
+        Ok(self.store().read(|tx| pairing::invite_link(tx, &key))?.to_uri())
+    }
+
+    /// Joins by an invite. What it offers is there to be shown once the contact's state is
+    /// [`Consenting`](crate::ContactState::Consenting). The same link again gives the same contact.
+    ///
+    /// Without a label, the contact is called what the inviting side calls itself.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn join(&self, link: String, label: Option<String>) -> Result<ContactId, JoinError> {
+        let link = InviteLink::parse(&link)?;
+        let label = label.as_deref().unwrap_or_default().trim();
+        let key = self.change(|tx| pairing::join(tx, wall_clock(), &mut rng(), &link, label))?;
+        Ok(hex::encode(key))
+    }
+
+    /// What an invite offers, to be shown before [`Client::consent`].
+    ///
+    /// # Errors
+    /// [`ContactError::WrongState`] unless the state is [`Consenting`](crate::ContactState::Consenting).
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn offer(&self, contact: ContactId) -> Result<Offer, ContactError> {
+        let key = id(&contact).ok_or(ContactError::NoSuchContact)?;
+        self.store().read(|tx| {
+            let row = tx.contact(&key)?.ok_or(ContactError::NoSuchContact)?;
+            let offer = pairing::offer(tx, &row)?;
+            Ok(Offer { from: offer.from, terms_version: offer.terms_version, terms: offer.terms })
+        })
+    }
+
+    /// Agrees to what an invite offers. Messages can be sent from then on.
+    ///
+    /// # Errors
+    /// [`ContactError::WrongState`] unless the state is [`Consenting`](crate::ContactState::Consenting).
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn consent(&self, contact: ContactId) -> Result<(), ContactError> {
+        self.change_contact(&contact, |tx, row| pairing::consent(tx, row, wall_clock(), &mut rng()))
+    }
+
+    /// Does not agree to what an invite offers. The channel is closed, and the inviting side sees that it ended.
+    ///
+    /// # Errors
+    /// [`ContactError::WrongState`] unless the state is [`Consenting`](crate::ContactState::Consenting).
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn decline(&self, contact: ContactId) -> Result<(), ContactError> {
+        self.change_contact(&contact, |tx, row| match row.state {
+            State::Consenting => Ok(tx.end_contact(&row.key, EndedWhy::Declined, true)?),
+            _ => Err(ContactError::WrongState),
+        })
+    }
+
+    /// Ends a pairing from this side, at once. History stays; nothing more can be sent or come. An invite that was not
+    /// used yet is withdrawn.
+    ///
+    /// # Errors
+    /// [`ContactError::WrongState`] if it ended before.
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn end(&self, contact: ContactId) -> Result<(), ContactError> {
+        self.change_contact(&contact, |tx, row| match row.state {
+            State::Ended(_) => Err(ContactError::WrongState),
+            // The relay never heard of it, as far as we know; if it did, the invite runs out there.
+            State::Opening => Ok(tx.end_contact(&row.key, EndedWhy::ByUs, false)?),
+            _ => Ok(tx.end_contact(&row.key, EndedWhy::ByUs, true)?),
+        })
+    }
+
+    /// All contacts, the most recently active first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn contacts(&self) -> Result<Vec<Contact>, StoreError> {
+        self.store().read(|tx| tx.contacts())
+    }
+
+    /// One contact.
+    ///
+    /// # Errors
+    /// [`ContactError::NoSuchContact`].
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn contact(&self, contact: ContactId) -> Result<Contact, ContactError> {
+        let key = id(&contact).ok_or(ContactError::NoSuchContact)?;
+        self.store().read(|tx| tx.public_contact(&key)?.ok_or(ContactError::NoSuchContact))
+    }
+
+    /// Calls a contact something else, on this device only.
+    ///
+    /// # Errors
+    /// [`ContactError::NoSuchContact`].
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn rename(&self, contact: ContactId, label: String) -> Result<(), ContactError> {
+        self.change_contact(&contact, |tx, row| Ok(tx.set_label(&row.key, label.trim())?))
+    }
+
+    /// The 12 words that both sides see if nobody sits in between. Compare them in person or by voice.
+    ///
+    /// # Errors
+    /// [`ContactError::WrongState`] before both sides' keys are known.
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn safety_words(&self, contact: ContactId) -> Result<Vec<String>, ContactError> {
+        let key = id(&contact).ok_or(ContactError::NoSuchContact)?;
+        self.store().read(|tx| {
+            tx.contact(&key)?.ok_or(ContactError::NoSuchContact)?;
+            let transcript = tx.transcript(&key)?.ok_or(ContactError::WrongState)?;
+            Ok(transcript.safety_words().map(str::to_owned).to_vec())
+        })
+    }
+
+    /// Says whether the safety words were compared and agree.
+    ///
+    /// # Errors
+    /// [`ContactError::WrongState`] before there are any.
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn set_verified(&self, contact: ContactId, verified: bool) -> Result<(), ContactError> {
+        self.change_contact(&contact, |tx, row| {
+            tx.transcript(&row.key)?.ok_or(ContactError::WrongState)?;
+            Ok(tx.set_verified(&row.key, verified)?)
+        })
+    }
+
+    /// Queues a text of 1 to [`MAX_TEXT`] bytes. It is safe on this device when this returns.
+    ///
+    /// # Errors
+    /// [`SendError`]. Nothing was queued.
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn send(&self, contact: ContactId, text: String) -> Result<MessageId, SendError> {
+        if text.is_empty() {
+            return Err(SendError::Empty);
+        }
+        if text.len() > MAX_TEXT {
+            return Err(SendError::TooLong);
+        }
+        let key: ContactKey = id(&contact).ok_or(SendError::NoSuchContact)?;
+        let message = draw_id(&mut rng());
+        self.change(|tx| match tx.contact(&key)?.ok_or(SendError::NoSuchContact)?.state {
+            State::Ended(_) => Err(SendError::Ended),
+            state if state.can_send() => Ok(tx.queue_text(&key, &message, &text, wall_clock())?),
+            _ => Err(SendError::NotPaired),
+        })?;
+        Ok(hex::encode(message))
+    }
+
+    /// One message.
+    ///
+    /// # Errors
+    /// [`ContactError::NoSuchMessage`].
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn message(&self, message: MessageId) -> Result<Message, ContactError> {
+        let key = id(&message).ok_or(ContactError::NoSuchMessage)?;
+        self.store().read(|tx| tx.message(&key)?.ok_or(ContactError::NoSuchMessage))
+    }
+
+    /// Up to `limit` messages, oldest first: the newest ones, or those just before the message `before`.
+    ///
+    /// # Errors
+    /// [`ContactError::NoSuchContact`], or [`ContactError::NoSuchMessage`] for `before`.
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn history(
+        &self,
+        contact: ContactId,
+        before: Option<MessageId>,
+        limit: u32,
+    ) -> Result<Vec<Message>, ContactError> {
+        let key = id(&contact).ok_or(ContactError::NoSuchContact)?;
+        let before = before.map(|before| id(&before).ok_or(ContactError::NoSuchMessage)).transpose()?;
+        self.store().read(|tx| {
+            tx.contact(&key)?.ok_or(ContactError::NoSuchContact)?;
+            tx.history(&key, before.as_ref(), limit)?.ok_or(ContactError::NoSuchMessage)
+        })
+    }
+
+    /// Marks everything that came from a contact as seen on this device. The other side is not told.
+    ///
+    /// # Errors
+    /// [`ContactError::NoSuchContact`].
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn mark_read(&self, contact: ContactId) -> Result<(), ContactError> {
+        self.change_contact(&contact, |tx, row| Ok(tx.mark_read(&row.key)?))
+    }
+
+    /// Waits until everything that waited, both ways, was exchanged with all relays: by this client, which must have
+    /// been [started](Client::start), or by another process that has the same home open.
+    ///
+    /// # Errors
+    /// [`WaitError::TimedOut`] says what is in the way.
+    pub fn wait_settled(&self, timeout_ms: u64) -> Result<(), WaitError> {
+        self.wait(timeout_ms, || {
+            let (relays, others) = self.store().read::<_, StoreError>(|tx| {
+                let relays = tx.relays_in_use()?;
+                let nothing_waits = relays
+                    .iter()
+                    .try_fold(true, |nothing, relay| Ok::<_, StoreError>(nothing && tx.outbox_is_empty(relay.id)?))?;
+                Ok((relays, nothing_waits && tx.lease()?.is_some_and(|lease| lease.settled)))
+            })?;
+            Ok(self.shared.is_settled(&relays).unwrap_or(others).then_some(()))
+        })
+    }
+
+    /// Waits until a message of ours is accepted (or delivered, if `delivered`), or will not be, and returns its
+    /// outcome.
+    ///
+    /// # Errors
+    /// [`WaitError::TimedOut`] says what is in the way.
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn wait_outcome(&self, message: MessageId, delivered: bool, timeout_ms: u64) -> Result<Outcome, WaitError> {
+        let key = id(&message).ok_or(WaitError::NothingToWaitFor)?;
+        self.wait(timeout_ms, || {
+            let message = self.store().read::<_, StoreError>(|tx| tx.message(&key))?;
+            let message = message.filter(|message| message.direction == Direction::Out);
+            let outcome = message.ok_or(WaitError::NothingToWaitFor)?.outcome;
+            Ok(match outcome {
+                Outcome::Queued => None,
+                Outcome::Accepted { .. } if delivered => None,
+                outcome => Some(outcome),
+            })
+        })
+    }
+
+    fn wait<T>(&self, timeout_ms: u64, look: impl Fn() -> Result<Option<T>, WaitError>) -> Result<T, WaitError> {
+        let started = Instant::now();
+        loop {
+            if let Some(found) = look()? {
+                return Ok(found);
+            }
+            if started.elapsed() >= Duration::from_millis(timeout_ms) {
+                let problem = match self.connection() {
+                    Connection::Offline { problem } if !problem.is_empty() => format!(": {problem}"),
+                    Connection::Stopped => ": not connected".to_owned(),
+                    _ => String::new(),
+                };
+                return Err(WaitError::TimedOut { problem });
+            }
+            self.shared.wait(LOOK_AGAIN);
+        }
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        // A transaction that a panic interrupted was rolled back.
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T, E: From<StoreError>>(
+        &self,
+        change: impl FnOnce(&crate::store::Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let value = self.store().change(change)?;
+        self.shared.note_change();
+        Ok(value)
+    }
+
+    fn change_contact<T>(
+        &self,
+        contact: &str,
+        change: impl FnOnce(&crate::store::Tx<'_>, &ContactRow) -> Result<T, ContactError>,
+    ) -> Result<T, ContactError> {
+        let key = id(contact).ok_or(ContactError::NoSuchContact)?;
+        self.change(|tx| {
+            let row = tx.contact(&key)?.ok_or(ContactError::NoSuchContact)?;
+            change(tx, &row)
+        })
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,321 @@
+//! What travels inside a sealed box: offers, accepts, and the envelopes inside the ratchet.
+//!
+//! Bytes become these types in `decode` and nowhere else; what does not fit is refused there.
+
+use prost::Message;
+use tacit_proto::BOX_VERSION;
+use zeroize::Zeroizing;
+
+use crate::crypto::pairing::AcceptRandom;
+use crate::crypto::ratchet::{MAX_PREKEY_OVERHEAD, OlmPublic};
+use crate::crypto::seal::{MAX_LARGE_PAYLOAD, SealingPublic};
+use crate::types::Timestamp;
+
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+mod pb {
+    include!(concat!(env!("OUT_DIR"), "/tacit.content.v1.rs"));
+}
+
+/// Longest text in bytes of UTF-8: with everything around it, it fits a large box.
+pub const MAX_TEXT: usize = 14_000;
+
+/// What an envelope is longer than its text, at most: four numbers and ids, and a receipt with all its ranges.
+const ENVELOPE_OVERHEAD: usize = 600;
+
+const _: () = assert!(MAX_TEXT + ENVELOPE_OVERHEAD + MAX_PREKEY_OVERHEAD <= MAX_LARGE_PAYLOAD);
+
+/// Longest name of an inviting side, in bytes of UTF-8.
+pub(crate) const MAX_NAME: usize = 200;
+
+/// Longest terms, in bytes of UTF-8.
+pub(crate) const MAX_TERMS: usize = 40_000;
+
+/// Most boxes that an offer is cut into.
+pub(crate) const MAX_OFFER_PARTS: usize = 8;
+
+/// Bytes that a peer sealed for us, and that make no sense to this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the content makes no sense to this version of Tacit")]
+pub(crate) struct BadContent;
+
+/// What end A offers to whoever holds the invite.
+#[derive(Clone, Debug)]
+pub(crate) struct OfferContent {
+    pub(crate) sealing_key: SealingPublic,
+    pub(crate) reset_key: SealingPublic,
+    pub(crate) olm_identity: OlmPublic,
+    pub(crate) olm_one_time: OlmPublic,
+    pub(crate) from: String,
+    pub(crate) terms_version: u32,
+    pub(crate) terms: String,
+}
+
+/// What end B answers.
+pub(crate) struct AcceptContent {
+    pub(crate) fresh: AcceptRandom,
+    pub(crate) sealing_key: SealingPublic,
+    pub(crate) reset_key: SealingPublic,
+    pub(crate) olm_identity: OlmPublic,
+    pub(crate) olm_message: Vec<u8>,
+    pub(crate) terms_version: u32,
+}
+
+/// The plaintext of an Olm message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Envelope {
+    pub(crate) stream: [u8; 16],
+    pub(crate) receipt: Option<Receipt>,
+    /// None: it carries nothing but the receipt.
+    pub(crate) numbered: Option<Numbered>,
+}
+
+/// A message in its stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Numbered {
+    pub(crate) number: u64,
+    pub(crate) message_id: [u8; 16],
+    pub(crate) sent_at: Timestamp,
+    pub(crate) body: Body,
+}
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    Text(String),
+    /// A newer version of Tacit knows.
+    Unknown,
+}
+
+/// What the sender has safe of one of our streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Receipt {
+    pub(crate) stream: [u8; 16],
+    /// Everything up to this number.
+    pub(crate) up_to: u64,
+    /// And these, ascending, none touching the one before.
+    pub(crate) beyond: Vec<Range>,
+}
+
+impl Receipt {
+    /// Most ranges that one receipt names. What lies beyond the last is named by a later one.
+    pub(crate) const MOST_RANGES: usize = 16;
+}
+
+/// Numbers from `first` to `last`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+/// Numbers beyond this would not fit a signed column; no device sends that many.
+const MAX_NUMBER: u64 = i64::MAX as u64 - 1;
+
+fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], BadContent> {
+    bytes.try_into().map_err(|_| BadContent)
+}
+
+fn sealing_key(bytes: &[u8]) -> Result<SealingPublic, BadContent> {
+    SealingPublic::from_bytes(bytes).map_err(|_| BadContent)
+}
+
+fn bounded(text: String, most: usize) -> Result<String, BadContent> {
+    if text.is_empty() || text.len() > most { Err(BadContent) } else { Ok(text) }
+}
+
+/// A peer must open boxes of our version, or nothing of ours reaches it.
+fn check_versions(versions: &[u32]) -> Result<(), BadContent> {
+    if versions.contains(&BOX_VERSION.into()) { Ok(()) } else { Err(BadContent) }
+}
+
+impl OfferContent {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        pb::Offer {
+            box_versions: vec![BOX_VERSION.into()],
+            sealing_key: self.sealing_key.to_bytes().to_vec(),
+            reset_key: self.reset_key.to_bytes().to_vec(),
+            olm_identity: self.olm_identity.to_bytes().to_vec(),
+            olm_one_time: self.olm_one_time.to_bytes().to_vec(),
+            from: self.from.clone(),
+            terms: Some(pb::Terms { version: self.terms_version, text: self.terms.clone() }),
+        }
+        .encode_to_vec()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadContent> {
+        let offer = pb::Offer::decode(bytes).map_err(|_| BadContent)?;
+        check_versions(&offer.box_versions)?;
+        let terms = offer.terms.ok_or(BadContent)?;
+        Ok(Self {
+            sealing_key: sealing_key(&offer.sealing_key)?,
+            reset_key: sealing_key(&offer.reset_key)?,
+            olm_identity: OlmPublic::from_bytes(array(&offer.olm_identity)?),
+            olm_one_time: OlmPublic::from_bytes(array(&offer.olm_one_time)?),
+            from: bounded(offer.from, MAX_NAME)?,
+            terms_version: terms.version,
+            terms: bounded(terms.text, MAX_TERMS)?,
+        })
+    }
+}
+
+impl AcceptContent {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let accept = pb::Accept {
+            box_versions: vec![BOX_VERSION.into()],
+            fresh: self.fresh.secret_bytes().to_vec(),
+            sealing_key: self.sealing_key.to_bytes().to_vec(),
+            reset_key: self.reset_key.to_bytes().to_vec(),
+            olm_identity: self.olm_identity.to_bytes().to_vec(),
+            olm_message: self.olm_message.clone(),
+            terms_version: self.terms_version,
+        };
+        Zeroizing::new(accept.encode_to_vec())
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadContent> {
+        let accept = pb::Accept::decode(bytes).map_err(|_| BadContent)?;
+        check_versions(&accept.box_versions)?;
+        Ok(Self {
+            fresh: AcceptRandom::from_bytes(array(&accept.fresh)?),
+            sealing_key: sealing_key(&accept.sealing_key)?,
+            reset_key: sealing_key(&accept.reset_key)?,
+            olm_identity: OlmPublic::from_bytes(array(&accept.olm_identity)?),
+            olm_message: accept.olm_message,
+            terms_version: accept.terms_version,
+        })
+    }
+}
+
+impl Envelope {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut envelope = pb::Envelope {
+            stream: self.stream.to_vec(),
+            receipt: self.receipt.as_ref().map(|receipt| pb::Receipt {
+                stream: receipt.stream.to_vec(),
+                up_to: receipt.up_to,
+                beyond: receipt.beyond.iter().map(|range| pb::Range { first: range.first, last: range.last }).collect(),
+            }),
+            ..pb::Envelope::default()
+        };
+        if let Some(numbered) = &self.numbered {
+            envelope.number = numbered.number;
+            envelope.message_id = numbered.message_id.to_vec();
+            envelope.sent_at = numbered.sent_at;
+            envelope.body = match &numbered.body {
+                Body::Text(text) => Some(pb::envelope::Body::Text(pb::Text { text: text.clone() })),
+                Body::Unknown => None,
+            };
+        }
+        Zeroizing::new(envelope.encode_to_vec())
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadContent> {
+        let envelope = pb::Envelope::decode(bytes).map_err(|_| BadContent)?;
+        let numbered = match envelope.number {
+            0 => None,
+            number if number > MAX_NUMBER => return Err(BadContent),
+            number => Some(Numbered {
+                number,
+                message_id: array(&envelope.message_id)?,
+                sent_at: envelope.sent_at.min(MAX_NUMBER),
+                body: match envelope.body {
+                    Some(pb::envelope::Body::Text(text)) => Body::Text(bounded(text.text, MAX_TEXT)?),
+                    None => Body::Unknown,
+                },
+            }),
+        };
+        let receipt = envelope.receipt.map(Receipt::from_pb).transpose()?;
+        Ok(Self { stream: array(&envelope.stream)?, receipt, numbered })
+    }
+}
+
+impl Receipt {
+    fn from_pb(receipt: pb::Receipt) -> Result<Self, BadContent> {
+        if receipt.beyond.len() > Self::MOST_RANGES || receipt.up_to > MAX_NUMBER {
+            return Err(BadContent);
+        }
+        let mut beyond = Vec::with_capacity(receipt.beyond.len());
+        let mut last = receipt.up_to;
+        for range in receipt.beyond {
+            // Between two ranges at least one number is missing, else they were one.
+            if range.first < last + 2 || range.last < range.first || range.last > MAX_NUMBER {
+                return Err(BadContent);
+            }
+            last = range.last;
+            beyond.push(Range { first: range.first, last: range.last });
+        }
+        Ok(Self { stream: array(&receipt.stream)?, up_to: receipt.up_to, beyond })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::crypto::seal::MAX_SMALL_PAYLOAD;
+
+    fn envelope(text: String, beyond: Vec<Range>) -> Envelope {
+        Envelope {
+            stream: [1; 16],
+            receipt: Some(Receipt { stream: [2; 16], up_to: 7, beyond }),
+            numbered: Some(Numbered {
+                number: u64::MAX / 4,
+                message_id: [3; 16],
+                sent_at: 1_800_000_000_000,
+                body: Body::Text(text),
+            }),
+        }
+    }
+
+    #[test]
+    fn the_longest_text_with_the_longest_receipt_fits_a_large_box() {
+        let far = MAX_NUMBER - 100;
+        let beyond = (0..Receipt::MOST_RANGES as u64).map(|i| Range { first: far + 3 * i, last: far + 3 * i + 1 });
+        let longest = envelope("x".repeat(MAX_TEXT), beyond.collect());
+        assert!(longest.encode().len() <= MAX_TEXT + ENVELOPE_OVERHEAD);
+        assert_eq!(Envelope::decode(&longest.encode()), Ok(longest));
+    }
+
+    #[test]
+    fn a_text_of_500_bytes_fits_a_small_box_even_before_the_peer_answered() {
+        let text = envelope("x".repeat(500), Vec::new());
+        assert!(text.encode().len() + MAX_PREKEY_OVERHEAD <= MAX_SMALL_PAYLOAD);
+    }
+
+    #[test]
+    fn receipts_that_contradict_themselves_are_refused() {
+        for beyond in [vec![(8, 9)], vec![(7, 9)], vec![(10, 9)], vec![(10, 11), (12, 12)], vec![(10, u64::MAX)]] {
+            let beyond = beyond.into_iter().map(|(first, last)| Range { first, last }).collect();
+            assert_eq!(Envelope::decode(&envelope("x".to_owned(), beyond).encode()), Err(BadContent));
+        }
+    }
+
+    #[test]
+    fn empty_and_overlong_texts_are_refused() {
+        for text in [String::new(), "x".repeat(MAX_TEXT + 1)] {
+            assert_eq!(Envelope::decode(&envelope(text, Vec::new()).encode()), Err(BadContent));
+        }
+    }
+
+    #[test]
+    fn what_a_newer_version_says_is_kept_as_unknown() {
+        let mut newer = envelope("x".to_owned(), Vec::new());
+        if let Some(numbered) = &mut newer.numbered {
+            numbered.body = Body::Unknown;
+        }
+        let mut bytes = newer.encode().to_vec();
+        // Field 99, length-delimited: a body this version has no name for.
+        bytes.extend_from_slice(&[0x9a, 0x06, 0x01, 0xff]);
+        assert_eq!(Envelope::decode(&bytes), Ok(newer));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_content_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Envelope::decode(&bytes);
+            let _ = OfferContent::decode(&bytes);
+            let _ = AcceptContent::decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Messages of a paired channel: from the outbox into sealed boxes, and from boxes into the store.
+//!
+//! Ratchet state is read and written inside the transaction of the message it belongs to, never cached across it: a
+//! crash at any point leaves both the message and the ratchet as they were, or both moved on.
+
+use rand_core::CryptoRng;
+use tacit_proto::SealedBox;
+
+use crate::content::{Body, Envelope, Numbered};
+use crate::crypto::ratchet::{DecryptError, Session};
+use crate::crypto::seal::{Context, Purpose, open, seal};
+use crate::error::StoreError;
+use crate::pairing::keep_session;
+use crate::store::{Changed, ContactRow, Kind, Outgoing, State, Tx};
+use crate::types::Timestamp;
+
+/// Seals what waits in a row of the outbox; from then on its bytes are fixed. None: there is nothing to seal it with,
+/// or nothing left to say.
+pub(crate) fn seal_outgoing(
+    tx: &Tx<'_>,
+    row: &ContactRow,
+    outgoing: &Outgoing,
+    mut rng: &mut dyn CryptoRng,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let (Some(pickle), Some((to, psk))) = (tx.blob(&row.key, "session")?, tx.outward(&row.key)?) else {
+        return Ok(None);
+    };
+    let numbered = match (outgoing.kind, outgoing.message) {
+        (Kind::Message, Some(message)) => {
+            let Some(message) = tx.message_to_seal(message)? else { return Ok(None) };
+            let (_, number) = match message.numbered {
+                Some(numbered) => numbered,
+                None => {
+                    let (stream, number) = tx.next_number(&row.key)?;
+                    tx.set_number(message.key, &stream, number)?;
+                    (stream, number)
+                }
+            };
+            let (message_id, sent_at) = (message.message_id, message.sent_at);
+            Some(Numbered { number, message_id, sent_at, body: Body::Text(message.text) })
+        }
+        (Kind::Receipt, None) => None,
+        _ => return Ok(None),
+    };
+    let envelope = Envelope { stream: tx.out_stream(&row.key)?, receipt: tx.receipt(&row.key)?, numbered };
+    // The receipt in this box is as safe as the outbox is: nothing more is owed.
+    tx.set_receipt_due(&row.key, false)?;
+    let mut session = Session::from_pickle(&pickle).map_err(|_| StoreError::Damaged)?;
+    let message = session.encrypt(&envelope.encode()).map_err(|_| StoreError::Damaged)?;
+    keep_session(tx, &row.key, &session.pickle().map_err(|_| StoreError::Damaged)?)?;
+    let context = Context { channel: row.of.channel, sender: row.of.end, purpose: Purpose::Message };
+    let sealed = seal(&to, &psk, &context, &message, &mut rng).map_err(|_| StoreError::Damaged)?;
+    tx.set_box(outgoing.key, sealed.bytes())?;
+    Ok(Some(sealed.bytes().to_vec()))
+}
+
+/// What a box of the other side brought.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    /// A message that was not here before.
+    pub(crate) message: Option<[u8; 16]>,
+    /// Messages of ours that the other device now has.
+    pub(crate) changed: Vec<Changed>,
+    /// The contact changed.
+    pub(crate) contact_changed: bool,
+}
+
+/// Opens a box of a paired channel and keeps what is in it. What cannot be opened is recorded, and blocks nothing.
+pub(crate) fn receive(
+    tx: &Tx<'_>,
+    row: &ContactRow,
+    sealed: &SealedBox,
+    now: Timestamp,
+) -> Result<Received, StoreError> {
+    let unopened = || {
+        tx.note_unopened(&row.key)?;
+        Ok(Received { contact_changed: true, ..Received::default() })
+    };
+    let (Some(psk), Some(pickle)) = (tx.psk_in(&row.key)?, tx.blob(&row.key, "session")?) else { return unopened() };
+    let context = Context { channel: row.of.channel, sender: row.of.end.other(), purpose: Purpose::Message };
+    let keys = tx.sealing_keys(&row.key)?;
+    let Some(message) = keys.iter().find_map(|own| open(own, &psk, &context, sealed).ok()) else {
+        return unopened();
+    };
+    let mut session = Session::from_pickle(&pickle).map_err(|_| StoreError::Damaged)?;
+    let plaintext = match session.decrypt(&message) {
+        Ok(plaintext) => plaintext,
+        // Read before: our ack was lost, so the receipt may have been as well.
+        Err(DecryptError::MissingKey) => {
+            tx.set_receipt_due(&row.key, true)?;
+            return Ok(Received::default());
+        }
+        Err(_) => return unopened(),
+    };
+    keep_session(tx, &row.key, &session.pickle().map_err(|_| StoreError::Damaged)?)?;
+    let Ok(envelope) = Envelope::decode(&plaintext) else { return unopened() };
+    let mut received = Received::default();
+    if row.state == State::Joined {
+        answered(tx, row)?;
+        received.contact_changed = true;
+    }
+    if let Some(receipt) = &envelope.receipt {
+        received.changed = tx.apply_receipt(&row.key, receipt, now)?;
+    }
+    if let Some(numbered) = &envelope.numbered
+        && tx.keep_incoming(&row.key, &envelope, numbered, now)?
+    {
+        received.message = Some(numbered.message_id);
+    }
+    Ok(received)
+}
+
+/// End B heard of end A for the first time: the pairing is complete.
+fn answered(tx: &Tx<'_>, row: &ContactRow) -> Result<(), StoreError> {
+    tx.set_state(&row.key, State::Paired)?;
+    tx.set_blob(&row.key, "accept_box", None)?;
+    // What was sent before an accept that had to be repeated could not be opened over there.
+    if tx.accept_was_resent(&row.key)? {
+        tx.resend_unreceipted(&row.key)?;
+    }
+    Ok(())
+}

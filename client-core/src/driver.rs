@@ -1,0 +1,393 @@
+//! The thread that keeps a device connected: it holds the lease, runs one connection per relay, and tells the app.
+//!
+//! Everything here runs on one thread, and shares one store connection: turns are short and never wait inside.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use getrandom::SysRng;
+use rand_core::{Rng as _, UnwrapErr};
+use tacit_proto::frame::{Event as RelayEvent, FromRelay};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use crate::engine::{Engine, Now, TurnError};
+use crate::error::StoreError;
+use crate::net::{NetError, Wire};
+use crate::store::{ContactKey, Holder, RENEW_MS, RelayId, RelayRow, Store};
+use crate::types::{Connection, Event, Listener, Timestamp};
+
+/// How often other processes' changes are looked for. `PRAGMA data_version` reads one word of shared memory.
+const POLL: Duration = Duration::from_millis(250);
+
+/// A relay is asked for a sign of life this often: below the half minute after which home routers forget idle flows.
+const PING: Duration = Duration::from_secs(25);
+
+/// A relay that says nothing for so long after a ping is gone.
+const PONG: Duration = Duration::from_secs(15);
+
+/// Connection attempts are this far apart, doubling, with jitter.
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+const LEASE_FILE: &str = "lease";
+
+/// Milliseconds since the Unix epoch, by this device's clock.
+pub(crate) fn wall_clock() -> Timestamp {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Timestamp)
+}
+
+/// What the app's threads and the driver's thread share. The mutex guards plain values, is held for a few instructions,
+/// and never while the store or the network is used.
+pub(crate) struct Shared {
+    home: PathBuf,
+    holder: Holder,
+    status: Mutex<Status>,
+    status_changed: Condvar,
+    /// Counts changes that the driver should look at.
+    pub(crate) changes: watch::Sender<u64>,
+    pub(crate) stop: watch::Sender<bool>,
+}
+
+/// How things stand, for whoever asks.
+#[derive(Default)]
+struct Status {
+    running: bool,
+    has_lease: bool,
+    relays: HashMap<RelayId, RelayStatus>,
+}
+
+#[derive(Default)]
+struct RelayStatus {
+    online: bool,
+    problem: String,
+    /// The count of changes up to which everything was exchanged.
+    settled: Option<u64>,
+}
+
+impl Shared {
+    pub(crate) fn new(home: PathBuf, holder: Holder) -> Self {
+        let (changes, _) = watch::channel(0);
+        let (stop, _) = watch::channel(false);
+        Self { home, holder, status: Mutex::default(), status_changed: Condvar::new(), changes, stop }
+    }
+
+    fn status(&self) -> MutexGuard<'_, Status> {
+        // Nothing in there can be left half changed.
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the driver that the store changed.
+    pub(crate) fn note_change(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// How the relays are reached.
+    pub(crate) fn connection(&self) -> Connection {
+        let status = self.status();
+        if !status.running {
+            return Connection::Stopped;
+        }
+        if !status.has_lease {
+            return Connection::InOtherProcess;
+        }
+        match status.relays.values().find(|relay| !relay.online) {
+            Some(relay) => Connection::Offline { problem: relay.problem.clone() },
+            None if status.relays.is_empty() => Connection::Offline { problem: String::new() },
+            None => Connection::Online,
+        }
+    }
+
+    /// Whether this process is connected and exchanged everything, with all of these relays, since its last change.
+    /// None if another process is the connected one.
+    pub(crate) fn is_settled(&self, relays: &[RelayRow]) -> Option<bool> {
+        let now = *self.changes.borrow();
+        let status = self.status();
+        if status.running && !status.has_lease {
+            return None;
+        }
+        let settled = |relay: &RelayRow| status.relays.get(&relay.id).is_some_and(|relay| relay.settled == Some(now));
+        Some(status.running && relays.iter().all(settled))
+    }
+
+    /// Waits for a change of anything here, or a while.
+    pub(crate) fn wait(&self, a_while: Duration) {
+        let status = self.status();
+        drop(self.status_changed.wait_timeout(status, a_while));
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Status)) -> bool {
+        let before = self.connection();
+        change(&mut self.status());
+        self.status_changed.notify_all();
+        self.connection() != before
+    }
+}
+
+/// Runs until told to stop. On a thread of its own.
+pub(crate) fn run(shared: &Arc<Shared>, store: Store, listener: Option<Box<dyn Listener>>) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return;
+    };
+    let driver =
+        Rc::new(Driver { shared: Arc::clone(shared), store: RefCell::new(store), listener, started: Instant::now() });
+    driver.update(|status| status.running = true);
+    runtime.block_on(tokio::task::LocalSet::new().run_until(Rc::clone(&driver).run()));
+    driver.update(|status| *status = Status::default());
+}
+
+struct Driver {
+    shared: Arc<Shared>,
+    store: RefCell<Store>,
+    listener: Option<Box<dyn Listener>>,
+    started: Instant,
+}
+
+/// Why a connection ended without a fault.
+enum Finished {
+    Stopped,
+    /// The relay said so, and when to come back.
+    Restarting(Duration),
+    /// Another process took the ends over.
+    Superseded,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SessionError {
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error(transparent)]
+    Turn(#[from] TurnError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Driver {
+    fn tell(&self, event: Event) {
+        if let Some(listener) = &self.listener {
+            listener.on_event(event);
+        }
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Status)) {
+        if self.shared.update(change) {
+            self.tell(Event::ConnectionChanged { connection: self.shared.connection() });
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { wall: wall_clock(), steady: self.started.elapsed().as_millis() as u64 }
+    }
+
+    async fn run(self: Rc<Self>) {
+        let mut stop = self.shared.stop.subscribe();
+        // Held for as long as this client runs; the operating system lets go of it when the process dies.
+        let lock = File::create(self.shared.home.join(LEASE_FILE)).ok();
+        let mut locked = false;
+        let mut relays: HashMap<RelayId, AbortHandle> = HashMap::new();
+        let mut tasks = JoinSet::new();
+        let mut renewed: Option<(Instant, bool)> = None;
+        let mut version = self.store.borrow().data_version().unwrap_or_default();
+        while !*stop.borrow() {
+            locked = locked || lock.as_ref().is_some_and(|lock| lock.try_lock().is_ok());
+            let settled = self.everything_is_settled();
+            let due =
+                renewed.is_none_or(|(at, told)| at.elapsed() >= Duration::from_millis(RENEW_MS) || told != settled);
+            if due {
+                match self.take_lease(settled, locked) {
+                    Ok(true) => {
+                        renewed = Some((Instant::now(), settled));
+                        self.update(|status| status.has_lease = true);
+                    }
+                    // Cannot be told just now, for instance on a full disk: what we had, we keep until it expires.
+                    Err(_) if renewed.is_some() => {}
+                    Ok(false) | Err(_) => {
+                        renewed = None;
+                        tasks.abort_all();
+                        relays.clear();
+                        self.update(|status| *status = Status { running: true, ..Status::default() });
+                    }
+                }
+            }
+            if renewed.is_some() {
+                self.start_relays(&mut relays, &mut tasks);
+            }
+            tokio::select! {
+                _ = stop.changed() => break,
+                () = sleep(POLL) => {}
+                Some(ended) = tasks.join_next() => {
+                    // Superseded: the lease tells who may connect; look before connecting again.
+                    if let Ok(relay) = ended {
+                        relays.remove(&relay);
+                        renewed = None;
+                    }
+                }
+            }
+            let now = self.store.borrow().data_version().unwrap_or(version);
+            if now != version {
+                version = now;
+                self.shared.note_change();
+                self.tell(Event::StoreChanged);
+            }
+        }
+        // Connections see the same stop, and say good-bye.
+        while timeout(Duration::from_secs(2), tasks.join_next()).await.is_ok_and(|ended| ended.is_some()) {}
+        let holder = self.shared.holder;
+        // If it cannot be given back it expires by itself.
+        let _ = self.store.borrow_mut().change::<_, StoreError>(|tx| tx.leave_lease(holder));
+    }
+
+    fn everything_is_settled(&self) -> bool {
+        let relays = self.store.borrow_mut().read(|tx| tx.relays_in_use());
+        relays.is_ok_and(|relays| self.shared.is_settled(&relays) == Some(true))
+    }
+
+    fn take_lease(&self, settled: bool, others_are_dead: bool) -> Result<bool, StoreError> {
+        let holder = self.shared.holder;
+        self.store.borrow_mut().change(|tx| tx.take_lease(holder, wall_clock(), settled, others_are_dead))
+    }
+
+    fn start_relays(self: &Rc<Self>, running: &mut HashMap<RelayId, AbortHandle>, tasks: &mut JoinSet<RelayId>) {
+        let Ok(relays) = self.store.borrow_mut().read::<_, StoreError>(|tx| tx.relays_in_use()) else { return };
+        let gone: Vec<_> = running.keys().filter(|id| relays.iter().all(|relay| relay.id != **id)).copied().collect();
+        for id in gone {
+            if let Some(task) = running.remove(&id) {
+                task.abort();
+            }
+            self.update(|status| drop(status.relays.remove(&id)));
+        }
+        for relay in relays {
+            let id = relay.id;
+            running.entry(id).or_insert_with(|| tasks.spawn_local(Rc::clone(self).keep_connected(relay)));
+        }
+    }
+
+    /// Connects to one relay, again and again, until told to stop or superseded.
+    async fn keep_connected(self: Rc<Self>, relay: RelayRow) -> RelayId {
+        let mut stop = self.shared.stop.subscribe();
+        let mut backoff = BACKOFF_MIN;
+        loop {
+            let mut greeted = false;
+            let result = self.session(&relay, &mut greeted).await;
+            if greeted {
+                backoff = BACKOFF_MIN;
+            }
+            let (problem, pause) = match result {
+                Ok(Finished::Stopped | Finished::Superseded) => {
+                    self.offline(&relay, String::new());
+                    return relay.id;
+                }
+                Ok(Finished::Restarting(pause)) => ("the relay is restarting".to_owned(), pause),
+                Err(error) => (error.to_string(), backoff),
+            };
+            self.offline(&relay, problem);
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+            tokio::select! {
+                _ = stop.changed() => return relay.id,
+                () = sleep(jittered(pause)) => {}
+            }
+        }
+    }
+
+    fn offline(&self, relay: &RelayRow, problem: String) {
+        self.update(|status| {
+            status.relays.insert(relay.id, RelayStatus { online: false, problem, settled: None });
+        });
+    }
+
+    /// Ends were taken over: by another process of this home, which has the lease now, or by another device, which
+    /// locks this one out.
+    fn is_ours(&self, superseded: &[ContactKey]) -> Result<bool, StoreError> {
+        let holder = self.shared.holder;
+        let ours = self.store.borrow_mut().change::<_, StoreError>(|tx| {
+            let ours = tx.lease()?.is_some_and(|lease| lease.holder == holder);
+            if ours {
+                for contact in superseded {
+                    tx.set_locked_out(contact, true)?;
+                }
+            }
+            Ok(ours)
+        })?;
+        if ours {
+            for contact in superseded {
+                self.tell(Event::ContactChanged { contact: hex::encode(contact) });
+            }
+        }
+        Ok(ours)
+    }
+
+    async fn session(&self, relay: &RelayRow, greeted: &mut bool) -> Result<Finished, SessionError> {
+        let mut stop = self.shared.stop.subscribe();
+        let mut changes = self.shared.changes.subscribe();
+        let mut wire = tokio::select! {
+            _ = stop.changed() => return Ok(Finished::Stopped),
+            wire = Wire::connect(&relay.place) => wire?,
+        };
+        let first = timeout(PONG, wire.receive()).await.map_err(|_| NetError::TimedOut)??;
+        let mut first = first.into_iter();
+        let Some(FromRelay::Event(RelayEvent::Welcome(welcome))) = first.next() else {
+            return Err(NetError::NotARelay.into());
+        };
+        *greeted = true;
+        let mut engine = Engine::new(relay.id, *welcome);
+        let mut frames: Vec<_> = first.collect();
+        let mut silent_since = Instant::now();
+        let mut pinged = false;
+        loop {
+            let count = *changes.borrow_and_update();
+            let now = self.now();
+            let output = self
+                .store
+                .borrow_mut()
+                .change(|tx| engine.turn(tx, now, &mut UnwrapErr(SysRng), std::mem::take(&mut frames)))?;
+            wire.send(output.frames).await?;
+            output.events.into_iter().for_each(|event| self.tell(event));
+            let settled = output.settled.then_some(count);
+            self.update(|status| {
+                status.relays.insert(relay.id, RelayStatus { online: true, problem: String::new(), settled });
+            });
+            if let Some(seconds) = output.restarting {
+                wire.close().await;
+                return Ok(Finished::Restarting(Duration::from_secs(seconds.into()).min(BACKOFF_MAX)));
+            }
+            if !output.superseded.is_empty() && !self.is_ours(&output.superseded)? {
+                wire.close().await;
+                return Ok(Finished::Superseded);
+            }
+            let wake = engine.wake_at().map(|at| Duration::from_millis(at.saturating_sub(now.steady)));
+            let quiet_for = if pinged { PING + PONG } else { PING };
+            tokio::select! {
+                _ = stop.changed() => {
+                    wire.close().await;
+                    return Ok(Finished::Stopped);
+                }
+                received = wire.receive() => {
+                    frames = received?;
+                    silent_since = Instant::now();
+                    pinged = false;
+                }
+                _ = changes.changed() => {}
+                () = sleep(wake.unwrap_or(BACKOFF_MAX)) => {}
+                () = sleep(quiet_for.saturating_sub(silent_since.elapsed())) => {
+                    if pinged {
+                        return Err(NetError::TimedOut.into());
+                    }
+                    pinged = true;
+                    wire.send(vec![engine.ping()]).await?;
+                }
+            }
+        }
+    }
+}
+
+/// Between half and one and a half times as long: devices that lost a relay together do not come back together.
+fn jittered(pause: Duration) -> Duration {
+    let random = UnwrapErr(SysRng).next_u32();
+    pause.mul_f64(0.5 + f64::from(random) / f64::from(u32::MAX))
+}

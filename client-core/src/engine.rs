@@ -1,0 +1,413 @@
+//! One connection to one relay, as a state machine without I/O: frames and the time go in, frames and events come out.
+//!
+//! What must survive is in the store, and changes in the transaction of the [turn](Engine::turn) that it belongs to.
+//! The machine itself remembers only this connection: which request was asked, which handle is which contact. If a
+//! turn's transaction fails, the connection is dropped and the machine with it, and nothing was said that was not kept.
+
+mod ends;
+mod outbound;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::num::NonZeroU32;
+
+use rand_core::CryptoRng;
+use tacit_proto::frame::{
+    Answer, AttachItem, FromRelay, Handle, Refusal, Request, RequestId, ToRelay, Welcome, Window,
+};
+use tacit_proto::limits::MAX_ATTACH;
+use tacit_proto::{Challenge, Command, EndKey, NotContributory};
+
+use crate::crypto::invite::InviteKeys;
+use crate::error::StoreError;
+use crate::pairing::{self, RESEND_ACCEPT_MS};
+use crate::store::{Changed, ContactKey, ContactRow, Kind, OutboxKey, RelayId, State, Tx};
+use crate::types::{EndedWhy, Event, Timestamp};
+
+/// What we let be under way to each of our ends: enough to batch store transactions, little enough for a phone.
+const WINDOW_BOXES: NonZeroU32 = NonZeroU32::MIN.saturating_add(31);
+const WINDOW_BYTES: u32 = 256 * 1024;
+
+/// Most of our boxes under way from one end.
+const PIPELINE: usize = 32;
+
+/// How long a request waits that the relay asked to repeat later.
+const RETRY_MS: u64 = 2_000;
+
+/// After `Full` the relay says when there is room; this is for a relay that forgot to.
+const ROOM_MS: u64 = 60_000;
+
+/// A steady time that does not come.
+const NEVER: u64 = u64::MAX;
+
+/// The time, twice: what people see, and what only ever goes forward.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    /// Milliseconds since the Unix epoch, by a clock that may be wrong or set back.
+    pub(crate) wall: Timestamp,
+    /// Milliseconds on a steady clock.
+    pub(crate) steady: u64,
+}
+
+/// What a turn asks of the shell, once its transaction is durable.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    /// To the relay, in order.
+    pub(crate) frames: Vec<ToRelay>,
+    /// To the app.
+    pub(crate) events: Vec<Event>,
+    /// Another connection took these ends over: see whether this process still may connect.
+    pub(crate) superseded: Vec<ContactKey>,
+    /// The relay is about to end: come back after so many seconds.
+    pub(crate) restarting: Option<u32>,
+    /// Everything that waited, both ways, was exchanged.
+    pub(crate) settled: bool,
+}
+
+/// Why a connection is to be dropped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TurnError {
+    /// The relay does not keep to the protocol.
+    #[error("the relay does not keep to the protocol")]
+    Protocol,
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<NotContributory> for TurnError {
+    fn from(_: NotContributory) -> Self {
+        Self::Protocol
+    }
+}
+
+/// What an answer is awaited for.
+#[derive(Debug)]
+enum Pending {
+    Enrol(i64),
+    Open(ContactKey),
+    Attach(Vec<(ContactKey, KeyTried)>),
+    Rekey(ContactKey, Handle),
+    Send(Handle),
+    Close(ContactKey),
+    Ping,
+}
+
+/// Which key an end was attached with. A device that stopped around a `Rekey` tries the new key first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KeyTried {
+    Next,
+    Current,
+    Invite,
+}
+
+/// How a contact stands on this connection.
+#[derive(Debug)]
+enum Link {
+    /// Asked, not answered.
+    Asked,
+    /// To be asked again, later.
+    Later(u64),
+    /// Attached.
+    Attached(Handle),
+    /// Not to be asked again on this connection.
+    Parked,
+}
+
+/// A box under way.
+#[derive(Debug)]
+struct InFlight {
+    request: RequestId,
+    n: u64,
+    key: OutboxKey,
+}
+
+/// An attached end.
+#[derive(Debug)]
+struct Attachment {
+    contact: ContactKey,
+    /// Attached under the invite's key: nothing but `Rekey`.
+    must_rekey: bool,
+    next_n: u64,
+    in_flight: VecDeque<InFlight>,
+    /// The last row of the outbox that is under way or was handled.
+    sent: OutboxKey,
+    /// Nothing is sent before this time.
+    paused_until: u64,
+    /// The highest seq that is safe and not acked yet.
+    ack: Option<u64>,
+    delivered: u64,
+    drained: bool,
+}
+
+/// One connection to one relay.
+pub(crate) struct Engine {
+    relay: RelayId,
+    welcome: Welcome,
+    greeted: bool,
+    next_request: NonZeroU32,
+    pending: HashMap<RequestId, Pending>,
+    enrolling: BTreeSet<i64>,
+    links: HashMap<ContactKey, Link>,
+    /// Contacts whose next key was refused on this connection, so that the key before it is tried.
+    next_key_refused: BTreeSet<ContactKey>,
+    attachments: HashMap<Handle, Attachment>,
+    output: Output,
+}
+
+impl Engine {
+    /// Begins with the relay's first frame.
+    pub(crate) fn new(relay: RelayId, welcome: Welcome) -> Self {
+        Self {
+            relay,
+            welcome,
+            greeted: false,
+            next_request: NonZeroU32::MIN,
+            pending: HashMap::new(),
+            enrolling: BTreeSet::new(),
+            links: HashMap::new(),
+            next_key_refused: BTreeSet::new(),
+            attachments: HashMap::new(),
+            output: Output::default(),
+        }
+    }
+
+    /// Takes the frames that came, does what the store says is to be done, and returns what to send and tell once the
+    /// transaction is durable.
+    ///
+    /// # Errors
+    /// [`TurnError`]: drop the transaction, the connection and this machine.
+    pub(crate) fn turn(
+        &mut self,
+        tx: &Tx<'_>,
+        now: Now,
+        rng: &mut dyn CryptoRng,
+        frames: Vec<FromRelay>,
+    ) -> Result<Output, TurnError> {
+        if !self.greeted {
+            self.greeted = true;
+            self.greet(tx, now, rng)?;
+        }
+        for frame in frames {
+            match frame {
+                FromRelay::Answer(request, answer) => self.answer(tx, now, request, answer)?,
+                FromRelay::Event(event) => self.event(tx, now, event)?,
+            }
+        }
+        self.link(tx, now)?;
+        self.send_all(tx, now, rng)?;
+        self.ack_all();
+        self.output.settled = self.is_settled(tx)?;
+        Ok(std::mem::take(&mut self.output))
+    }
+
+    /// The next steady time at which a turn is to be taken although nothing came.
+    pub(crate) fn wake_at(&self) -> Option<u64> {
+        let later = self.links.values().filter_map(|link| match link {
+            Link::Later(at) => Some(*at),
+            _ => None,
+        });
+        let paused =
+            self.attachments.values().map(|attachment| attachment.paused_until).filter(|at| (1..NEVER).contains(at));
+        later.chain(paused).min()
+    }
+
+    /// Asks the relay which handles are live.
+    pub(crate) fn ping(&mut self) -> ToRelay {
+        let id = self.request_id(Pending::Ping);
+        ToRelay::Request(id, Request::Ping)
+    }
+
+    fn request_id(&mut self, pending: Pending) -> RequestId {
+        let id = self.next_request;
+        self.next_request = id.checked_add(1).unwrap_or(NonZeroU32::MIN);
+        self.pending.insert(id, pending);
+        id
+    }
+
+    fn ask(&mut self, pending: Pending, request: Request) {
+        let id = self.request_id(pending);
+        self.output.frames.push(ToRelay::Request(id, request));
+    }
+
+    fn changed(&mut self, key: &ContactKey) {
+        self.output.events.push(Event::ContactChanged { contact: hex::encode(key) });
+    }
+
+    fn outcomes(&mut self, key: &ContactKey, changed: impl IntoIterator<Item = Changed>) {
+        self.output.events.extend(changed.into_iter().map(|(message, outcome)| Event::OutcomeChanged {
+            contact: hex::encode(key),
+            message: hex::encode(message),
+            outcome,
+        }));
+    }
+
+    /// What the relay's incarnation and the time since the last connection ask for.
+    fn greet(&mut self, tx: &Tx<'_>, now: Now, rng: &mut dyn CryptoRng) -> Result<(), TurnError> {
+        if !self.welcome.notice.is_empty() {
+            self.output.events.push(Event::Notice { text: self.welcome.notice.clone() });
+        }
+        let backlog_was_lost = tx.note_incarnation(self.relay, &self.welcome.incarnation)?;
+        if backlog_was_lost {
+            tx.resend_all(self.relay)?;
+        }
+        for row in tx.live_contacts(self.relay)? {
+            match row.state {
+                State::Joined if !tx.is_outgoing(&row.key, Kind::Accept)? => {
+                    let sent = tx.accept_sent_at(&row.key)?.unwrap_or(0);
+                    if backlog_was_lost || now.wall.abs_diff(sent) > RESEND_ACCEPT_MS {
+                        tx.resend_accept(&row.key)?;
+                    }
+                }
+                State::Invited if backlog_was_lost && !tx.is_outgoing(&row.key, Kind::Offer)? => {
+                    if let Some(secret) = tx.invite_secret(&row.key)? {
+                        pairing::enqueue_offer(tx, &row.key, &row.of, &secret, rng)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for whatever is not asked for yet: enrolments, channels, attachments.
+    fn link(&mut self, tx: &Tx<'_>, now: Now) -> Result<(), TurnError> {
+        for enrolment in tx.pending_enrolments(self.relay)? {
+            if self.enrolling.insert(enrolment.id) {
+                let permit_hashes = enrolment.permits.iter().map(tacit_proto::Permit::hash).collect();
+                self.ask(Pending::Enrol(enrolment.id), Request::Enrol { code: enrolment.code, permit_hashes });
+            }
+        }
+        let mut items = Vec::new();
+        for row in tx.live_contacts(self.relay)? {
+            match self.links.get(&row.key) {
+                Some(Link::Later(at)) if *at <= now.steady => {}
+                Some(_) => continue,
+                None => {}
+            }
+            if row.state == State::Opening {
+                self.open(tx, &row)?;
+                continue;
+            }
+            if let Some((key, tried)) = self.key_to_try(tx, &row)? {
+                let proof = key.prove(&self.welcome.challenge, &row.of, &Command::Attach)?;
+                items.push((AttachItem { of: row.of, proof }, (row.key, tried)));
+                self.links.insert(row.key, Link::Asked);
+            } else {
+                // No key was ever taken over: there is nothing at the relay to be closed.
+                if row.close_due {
+                    tx.forget_end_key(&row.key)?;
+                }
+                self.links.insert(row.key, Link::Parked);
+            }
+        }
+        for batch in items.chunks(MAX_ATTACH) {
+            let (items, contacts) = batch.iter().copied().unzip();
+            let window = Window { boxes: WINDOW_BOXES, bytes: WINDOW_BYTES };
+            self.ask(Pending::Attach(contacts), Request::Attach { items, window });
+        }
+        Ok(())
+    }
+
+    fn key_to_try(&self, tx: &Tx<'_>, row: &ContactRow) -> Result<Option<(EndKey, KeyTried)>, TurnError> {
+        if !self.next_key_refused.contains(&row.key)
+            && let Some(next) = tx.next_end_key(&row.key)?
+        {
+            return Ok(Some((next, KeyTried::Next)));
+        }
+        if row.state == State::Claiming {
+            let secret = tx.invite_secret(&row.key)?;
+            return Ok(secret.map(|secret| (InviteKeys::derive(&row.of.channel, &secret).end_key, KeyTried::Invite)));
+        }
+        Ok(tx.end_key(&row.key)?.map(|key| (key, KeyTried::Current)))
+    }
+
+    fn is_settled(&self, tx: &Tx<'_>) -> Result<bool, TurnError> {
+        let waiting = |pending: &Pending| !matches!(pending, Pending::Ping);
+        if self.pending.values().any(waiting) || self.links.values().any(|link| matches!(link, Link::Later(_))) {
+            return Ok(false);
+        }
+        if self.attachments.values().any(|attachment| !attachment.drained) {
+            return Ok(false);
+        }
+        let work = tx.contacts_with_work(self.relay)?;
+        let sendable = |row: &ContactRow| matches!(self.links.get(&row.key), Some(Link::Attached(_)));
+        Ok(!work.iter().any(sendable))
+    }
+
+    /// The relay's challenge, for proofs on this connection.
+    const fn challenge(&self) -> &Challenge {
+        &self.welcome.challenge
+    }
+
+    fn answer(&mut self, tx: &Tx<'_>, now: Now, request: RequestId, answer: Answer) -> Result<(), TurnError> {
+        let pending = self.pending.remove(&request).ok_or(TurnError::Protocol)?;
+        match (pending, answer) {
+            (Pending::Enrol(id), answer) => self.enrolled(tx, id, &answer),
+            (Pending::Open(contact), answer) => self.opened(tx, now, &contact, &answer),
+            (Pending::Attach(asked), Answer::Attach(results)) if asked.len() == results.len() => {
+                for ((contact, tried), result) in asked.into_iter().zip(results) {
+                    self.attach_result(tx, now, &contact, tried, result)?;
+                }
+                Ok(())
+            }
+            (Pending::Attach(asked), Answer::Refused(why)) if why.is_retry() => {
+                for (contact, _) in asked {
+                    self.links.insert(contact, Link::Later(now.steady + RETRY_MS));
+                }
+                Ok(())
+            }
+            (Pending::Rekey(contact, handle), answer) => self.rekeyed(tx, now, &contact, handle, &answer),
+            (Pending::Send(handle), Answer::Accepted { hold, .. }) => self.accepted(tx, now, handle, request, hold),
+            (Pending::Send(handle), Answer::Refused(why)) => self.send_refused(tx, now, handle, request, why),
+            (Pending::Close(contact), Answer::Done | Answer::Refused(Refusal::Gone | Refusal::NotAllowed)) => {
+                self.unlink(&contact);
+                self.links.insert(contact, Link::Parked);
+                Ok(tx.forget_end_key(&contact)?)
+            }
+            (Pending::Close(contact), Answer::Refused(why)) if why.is_retry() => {
+                self.unlink(&contact);
+                self.links.insert(contact, Link::Later(now.steady + RETRY_MS));
+                Ok(())
+            }
+            (Pending::Ping, Answer::Pong(live)) => {
+                self.pong(&live);
+                Ok(())
+            }
+            _ => Err(TurnError::Protocol),
+        }
+    }
+
+    fn enrolled(&mut self, tx: &Tx<'_>, id: i64, answer: &Answer) -> Result<(), TurnError> {
+        match answer {
+            Answer::Done => tx.settle_enrolment(id, true)?,
+            // Asked again with the next connection.
+            Answer::Refused(why) if why.is_retry() => {}
+            Answer::Refused(_) => tx.settle_enrolment(id, false)?,
+            _ => return Err(TurnError::Protocol),
+        }
+        Ok(())
+    }
+
+    /// A handle that the relay does not name any more is attached anew: connected but deaf must be impossible.
+    fn pong(&mut self, live: &[Handle]) {
+        let deaf: Vec<_> = self.attachments.keys().filter(|handle| !live.contains(handle)).copied().collect();
+        for handle in deaf {
+            if let Some(attachment) = self.attachments.remove(&handle) {
+                self.links.remove(&attachment.contact);
+            }
+        }
+    }
+
+    /// Forgets a contact's attachment.
+    fn unlink(&mut self, contact: &ContactKey) {
+        if let Some(Link::Attached(handle)) = self.links.remove(contact) {
+            self.attachments.remove(&handle);
+        }
+    }
+
+    fn end(&mut self, tx: &Tx<'_>, contact: &ContactKey, why: EndedWhy, close_due: bool) -> Result<(), TurnError> {
+        tx.end_contact(contact, why, close_due)?;
+        self.changed(contact);
+        Ok(())
+    }
+}

@@ -1,0 +1,312 @@
+//! Ends: opening, attaching, rekeying, closing, and what the relay says of them.
+
+use std::num::NonZeroU32;
+
+use tacit_proto::frame::{Answer, Attached, ClosedWhy, Event as RelayEvent, Handle, Open, Refusal, Request};
+use tacit_proto::{Command, SealedBox};
+
+use super::{Attachment, Engine, KeyTried, Link, Now, Pending, RETRY_MS, TurnError};
+use crate::conversation;
+use crate::crypto::invite::InviteKeys;
+use crate::pairing::{self, Step};
+use crate::store::{ContactKey, ContactRow, State, Tx};
+use crate::types::{EndedWhy, Event};
+
+impl Engine {
+    pub(super) fn open(&mut self, tx: &Tx<'_>, row: &ContactRow) -> Result<(), TurnError> {
+        let (Some((permit, join_within)), Some(secret), Some(key)) =
+            (tx.opening(&row.key)?, tx.invite_secret(&row.key)?, tx.end_key(&row.key)?)
+        else {
+            self.links.insert(row.key, Link::Parked);
+            return Ok(());
+        };
+        let key_b = InviteKeys::derive(&row.of.channel, &secret).end_key.public();
+        // An invite cannot wait for longer than this relay keeps anything.
+        let join_by = NonZeroU32::new(join_within.min(self.welcome.limits.hold)).unwrap_or(NonZeroU32::MIN);
+        let open = Open { channel: row.of.channel, permit, key_a: key.public(), key_b, join_by };
+        self.links.insert(row.key, Link::Asked);
+        self.ask(Pending::Open(row.key), Request::Open(Box::new(open)));
+        Ok(())
+    }
+
+    pub(super) fn opened(
+        &mut self,
+        tx: &Tx<'_>,
+        now: Now,
+        contact: &ContactKey,
+        answer: &Answer,
+    ) -> Result<(), TurnError> {
+        self.links.remove(contact);
+        match answer {
+            Answer::Done => {
+                tx.set_state(contact, State::Invited)?;
+                tx.set_blob(contact, "permit", None)?;
+                self.changed(contact);
+            }
+            Answer::Refused(why) if why.is_retry() => {
+                self.links.insert(*contact, Link::Later(now.steady + RETRY_MS));
+            }
+            Answer::Refused(_) => self.end(tx, contact, EndedWhy::NoPermit, false)?,
+            _ => return Err(TurnError::Protocol),
+        }
+        Ok(())
+    }
+
+    pub(super) fn attach_result(
+        &mut self,
+        tx: &Tx<'_>,
+        now: Now,
+        contact: &ContactKey,
+        tried: KeyTried,
+        result: Result<Attached, Refusal>,
+    ) -> Result<(), TurnError> {
+        let Some(row) = tx.contact(contact)? else { return Ok(()) };
+        match result {
+            Ok(attached) => self.attached(tx, &row, tried, attached),
+            Err(why) => self.not_attached(tx, now, &row, tried, why),
+        }
+    }
+
+    fn attached(
+        &mut self,
+        tx: &Tx<'_>,
+        row: &ContactRow,
+        tried: KeyTried,
+        attached: Attached,
+    ) -> Result<(), TurnError> {
+        let handle = attached.handle;
+        let attachment = Attachment {
+            contact: row.key,
+            must_rekey: attached.must_rekey,
+            next_n: 1,
+            in_flight: std::collections::VecDeque::new(),
+            sent: 0,
+            paused_until: 0,
+            ack: None,
+            delivered: 0,
+            drained: false,
+        };
+        if self.attachments.insert(handle, attachment).is_some() {
+            return Err(TurnError::Protocol);
+        }
+        self.links.insert(row.key, Link::Attached(handle));
+        if tx.set_locked_out(&row.key, false)? {
+            self.changed(&row.key);
+        }
+        match tried {
+            KeyTried::Next => self.claimed(tx, row)?,
+            KeyTried::Current => {}
+            KeyTried::Invite if attached.must_rekey => self.rekey(tx, row, handle)?,
+            KeyTried::Invite => return Err(TurnError::Protocol),
+        }
+        Ok(())
+    }
+
+    /// The relay knows the new key: this device holds the end.
+    fn claimed(&mut self, tx: &Tx<'_>, row: &ContactRow) -> Result<(), TurnError> {
+        tx.promote_end_key(&row.key)?;
+        if row.state == State::Claiming {
+            tx.set_state(&row.key, State::AwaitingOffer)?;
+            self.changed(&row.key);
+        }
+        Ok(())
+    }
+
+    fn rekey(&mut self, tx: &Tx<'_>, row: &ContactRow, handle: Handle) -> Result<(), TurnError> {
+        let (Some(next), Some(secret)) = (tx.next_end_key(&row.key)?, tx.invite_secret(&row.key)?) else {
+            return Ok(());
+        };
+        let new_key = next.public();
+        let invite_key = InviteKeys::derive(&row.of.channel, &secret).end_key;
+        let proof = invite_key.prove(self.challenge(), &row.of, &Command::Rekey(&new_key))?;
+        self.ask(Pending::Rekey(row.key, handle), Request::Rekey { handle, new_key, proof });
+        Ok(())
+    }
+
+    pub(super) fn rekeyed(
+        &mut self,
+        tx: &Tx<'_>,
+        now: Now,
+        contact: &ContactKey,
+        handle: Handle,
+        answer: &Answer,
+    ) -> Result<(), TurnError> {
+        let Some(row) = tx.contact(contact)? else { return Ok(()) };
+        match answer {
+            Answer::Done => {
+                if let Some(attachment) = self.attachments.get_mut(&handle) {
+                    attachment.must_rekey = false;
+                }
+                self.claimed(tx, &row)
+            }
+            // Somebody else was first, or the relay is busy: attaching again tells which.
+            Answer::Refused(why) => {
+                self.unlink(contact);
+                if why.is_retry() {
+                    self.links.insert(*contact, Link::Later(now.steady + RETRY_MS));
+                }
+                Ok(())
+            }
+            _ => Err(TurnError::Protocol),
+        }
+    }
+
+    fn not_attached(
+        &mut self,
+        tx: &Tx<'_>,
+        now: Now,
+        row: &ContactRow,
+        tried: KeyTried,
+        why: Refusal,
+    ) -> Result<(), TurnError> {
+        self.links.remove(&row.key);
+        match (why, tried) {
+            (why, _) if why.is_retry() => {
+                self.links.insert(row.key, Link::Later(now.steady + RETRY_MS));
+            }
+            (Refusal::NotAllowed, KeyTried::Next) if !row.close_due => {
+                // The key before it is tried at once.
+                self.next_key_refused.insert(row.key);
+            }
+            (Refusal::NotAllowed, KeyTried::Invite) => self.end(tx, &row.key, EndedWhy::InviteExpired, false)?,
+            (Refusal::Used, KeyTried::Invite) => self.end(tx, &row.key, EndedWhy::InviteUsed, false)?,
+            // We closed it, and the relay knows.
+            (Refusal::Gone | Refusal::NotAllowed, _) if row.close_due => tx.forget_end_key(&row.key)?,
+            (Refusal::Gone, _) => self.end(tx, &row.key, EndedWhy::ByPeer, false)?,
+            // The relay may be wrong, or hostile: nothing is erased for it.
+            _ => {
+                self.links.insert(row.key, Link::Parked);
+                if tx.set_locked_out(&row.key, true)? {
+                    self.changed(&row.key);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn close(&mut self, contact: ContactKey, handle: Handle) {
+        // The attachment is forgotten here, so that nothing is asked twice.
+        self.attachments.remove(&handle);
+        self.links.insert(contact, Link::Asked);
+        self.ask(Pending::Close(contact), Request::Close { handle });
+    }
+
+    pub(super) fn event(&mut self, tx: &Tx<'_>, now: Now, event: RelayEvent) -> Result<(), TurnError> {
+        match event {
+            RelayEvent::Welcome(_) => Err(TurnError::Protocol),
+            RelayEvent::Deliver { handle, seq, payload } => self.deliver(tx, now, handle, seq, payload),
+            RelayEvent::Drained(handle) => {
+                if let Some(attachment) = self.attachments.get_mut(&handle) {
+                    attachment.drained = true;
+                    let contact = attachment.contact;
+                    // Whatever receipts there were have been seen: what is past its hold now was not fetched.
+                    let expired = tx.expire(&contact, now.wall)?;
+                    self.outcomes(&contact, expired);
+                }
+                Ok(())
+            }
+            RelayEvent::Room(handle) => {
+                if let Some(attachment) = self.attachments.get_mut(&handle) {
+                    attachment.paused_until = 0;
+                }
+                Ok(())
+            }
+            RelayEvent::Superseded(handle) => {
+                if let Some(attachment) = self.attachments.remove(&handle) {
+                    if attachment.must_rekey {
+                        // Somebody else claimed the invite, or we did, elsewhere: attaching again tells which.
+                        self.links.remove(&attachment.contact);
+                        self.next_key_refused.remove(&attachment.contact);
+                    } else {
+                        // Never attached again by itself: two devices would take it from each other for ever.
+                        self.links.insert(attachment.contact, Link::Parked);
+                        self.output.superseded.push(attachment.contact);
+                    }
+                }
+                Ok(())
+            }
+            RelayEvent::Closed(handle, why) => {
+                let Some(contact) = self.attachments.get(&handle).map(|attachment| attachment.contact) else {
+                    return Ok(());
+                };
+                let why = match why {
+                    ClosedWhy::ByPeer => EndedWhy::ByPeer,
+                    ClosedWhy::Unclaimed => EndedWhy::Unclaimed,
+                };
+                // Our own close is the answer, after which the relay forgets the channel.
+                self.end(tx, &contact, why, true)
+            }
+            RelayEvent::InviteTried(handle) => {
+                let contact = self.attachments.get(&handle).map(|attachment| attachment.contact);
+                if let Some(contact) = contact
+                    && tx.note_invite_tried(&contact)?
+                {
+                    self.changed(&contact);
+                }
+                Ok(())
+            }
+            RelayEvent::Restarting { reconnect_in } => {
+                self.output.restarting = Some(reconnect_in);
+                Ok(())
+            }
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        tx: &Tx<'_>,
+        now: Now,
+        handle: Handle,
+        seq: u64,
+        payload: bytes::Bytes,
+    ) -> Result<(), TurnError> {
+        // Deliveries cross a close or a supersede on the wire; they come again to whoever is attached next.
+        let Some(attachment) = self.attachments.get_mut(&handle) else { return Ok(()) };
+        if attachment.must_rekey || seq <= attachment.delivered {
+            return Err(TurnError::Protocol);
+        }
+        attachment.delivered = seq;
+        attachment.drained = false;
+        attachment.ack = Some(seq);
+        let contact = attachment.contact;
+        let Some(row) = tx.contact(&contact)? else { return Ok(()) };
+        let Ok(sealed) = SealedBox::check(payload) else {
+            tx.note_unopened(&contact)?;
+            self.changed(&contact);
+            return Ok(());
+        };
+        match row.state {
+            State::Opening | State::Claiming | State::Ended(_) | State::Consenting => Ok(()),
+            State::AwaitingOffer => {
+                let step = pairing::receive_offer_part(tx, &row, &sealed)?;
+                self.stepped(tx, &contact, step)
+            }
+            State::Invited => {
+                let step = pairing::receive_accept(tx, &row, &sealed)?;
+                self.stepped(tx, &contact, step)
+            }
+            State::Joined | State::Paired => {
+                let received = conversation::receive(tx, &row, &sealed, now.wall)?;
+                if let Some(message) = received.message {
+                    let message = hex::encode(message);
+                    self.output.events.push(Event::MessageReceived { contact: hex::encode(contact), message });
+                }
+                self.outcomes(&contact, received.changed);
+                if received.contact_changed {
+                    self.changed(&contact);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn stepped(&mut self, tx: &Tx<'_>, contact: &ContactKey, step: Step) -> Result<(), TurnError> {
+        match step {
+            Step::Nothing => return Ok(()),
+            Step::Forward => {}
+            Step::Unopened => tx.note_unopened(contact)?,
+        }
+        self.changed(contact);
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! Boxes on their way out, and what becomes of them; acks of what came.
+
+use rand_core::CryptoRng;
+use tacit_proto::frame::{Handle, Refusal, Request, RequestId, ToRelay};
+
+use super::{Engine, InFlight, Link, NEVER, Now, PIPELINE, Pending, RETRY_MS, ROOM_MS, TurnError};
+use crate::conversation::seal_outgoing;
+use crate::store::{ContactRow, Kind, Tx};
+
+impl Engine {
+    /// Sends whatever the store says is to be sent, as far as the pipelines allow.
+    pub(super) fn send_all(&mut self, tx: &Tx<'_>, now: Now, rng: &mut dyn CryptoRng) -> Result<(), TurnError> {
+        for row in tx.contacts_with_work(self.relay)? {
+            let Some(Link::Attached(handle)) = self.links.get(&row.key) else { continue };
+            let handle = *handle;
+            if row.close_due {
+                self.close(row.key, handle);
+                continue;
+            }
+            self.owe_receipt(tx, &row)?;
+            self.send_from(tx, now, rng, &row, handle)?;
+        }
+        Ok(())
+    }
+
+    /// A receipt rides in the next message; if none is about to leave, it gets a box of its own, one at a time.
+    fn owe_receipt(&mut self, tx: &Tx<'_>, row: &ContactRow) -> Result<(), TurnError> {
+        let rides = |kind| tx.is_outgoing(&row.key, kind);
+        if row.receipt_due && row.state.can_send() && !rides(Kind::Receipt)? && !rides(Kind::Message)? {
+            tx.enqueue(&row.key, Kind::Receipt, None, None)?;
+        }
+        Ok(())
+    }
+
+    fn send_from(
+        &mut self,
+        tx: &Tx<'_>,
+        now: Now,
+        rng: &mut dyn CryptoRng,
+        row: &ContactRow,
+        handle: Handle,
+    ) -> Result<(), TurnError> {
+        let under_way: usize = self.attachments.values().map(|attachment| attachment.in_flight.len()).sum();
+        let Some(attachment) = self.attachments.get_mut(&handle) else { return Ok(()) };
+        if attachment.must_rekey || attachment.paused_until > now.steady {
+            return Ok(());
+        }
+        attachment.paused_until = 0;
+        let relay_room = (self.welcome.limits.in_flight as usize).saturating_sub(under_way);
+        let room = PIPELINE.saturating_sub(attachment.in_flight.len()).min(relay_room);
+        for outgoing in tx.outgoing(&row.key, attachment.sent, room)? {
+            let sealed = match &outgoing.sealed {
+                Some(sealed) => Some(sealed.clone()),
+                None => seal_outgoing(tx, row, &outgoing, &mut *rng)?,
+            };
+            let Some(sealed) = sealed else {
+                // Messages written before the pairing was complete wait; anything else has nothing left to say.
+                if outgoing.kind == Kind::Message && !row.state.can_send() {
+                    break;
+                }
+                tx.remove_outgoing(outgoing.key)?;
+                continue;
+            };
+            let Some(attachment) = self.attachments.get_mut(&handle) else { return Ok(()) };
+            let n = attachment.next_n;
+            attachment.next_n += 1;
+            attachment.sent = outgoing.key;
+            let request = self.request_id(Pending::Send(handle));
+            if let Some(attachment) = self.attachments.get_mut(&handle) {
+                attachment.in_flight.push_back(InFlight { request, n, key: outgoing.key });
+            }
+            let payload = sealed.into();
+            self.output.frames.push(ToRelay::Request(request, Request::Send { handle, n, payload }));
+        }
+        Ok(())
+    }
+
+    pub(super) fn accepted(
+        &mut self,
+        tx: &Tx<'_>,
+        now: Now,
+        handle: Handle,
+        request: RequestId,
+        hold: u32,
+    ) -> Result<(), TurnError> {
+        let Some(attachment) = self.attachments.get_mut(&handle) else { return Ok(()) };
+        let contact = attachment.contact;
+        let Some(at) = attachment.in_flight.iter().position(|sent| sent.request == request) else { return Ok(()) };
+        let Some(sent) = attachment.in_flight.remove(at) else { return Ok(()) };
+        // A receipt may have come first, and have taken the row along.
+        let Some(outgoing) = tx.one_outgoing(sent.key)? else { return Ok(()) };
+        tx.remove_outgoing(sent.key)?;
+        match (outgoing.kind, outgoing.message) {
+            (Kind::Message, Some(message)) => {
+                let until = now.wall.saturating_add(u64::from(hold) * 1000);
+                let changed = tx.set_accepted(message, until)?;
+                self.outcomes(&contact, changed);
+            }
+            (Kind::Accept, _) => tx.note_accept_sent(&contact, now.wall)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn send_refused(
+        &mut self,
+        tx: &Tx<'_>,
+        now: Now,
+        handle: Handle,
+        request: RequestId,
+        why: Refusal,
+    ) -> Result<(), TurnError> {
+        let Some(attachment) = self.attachments.get_mut(&handle) else { return Ok(()) };
+        let contact = attachment.contact;
+        // Refused in the wake of an earlier one: it is sent again with that one.
+        let Some(at) = attachment.in_flight.iter().position(|sent| sent.request == request) else { return Ok(()) };
+        let refused_n = attachment.in_flight.get(at).map_or(attachment.next_n, |sent| sent.n);
+        let refused = attachment.in_flight.split_off(at);
+        let first = refused.front().map_or(attachment.sent, |sent| sent.key);
+        // The refused number must come again, and everything after it was out of turn.
+        attachment.next_n = refused_n;
+        attachment.sent = first - 1;
+        match why {
+            Refusal::Full => attachment.paused_until = now.steady + ROOM_MS,
+            Refusal::OutOfTurn => return Err(TurnError::Protocol),
+            why if why.is_retry() => attachment.paused_until = now.steady + RETRY_MS,
+            // The other end closed it: what it left for us still comes, and then `Closed`.
+            Refusal::Gone => attachment.paused_until = NEVER,
+            Refusal::NotAllowed => {
+                self.unlink(&contact);
+            }
+            _ => {
+                let outgoing = tx.one_outgoing(first)?;
+                tx.remove_outgoing(first)?;
+                if let Some(message) = outgoing.and_then(|outgoing| outgoing.message) {
+                    let changed = tx.set_not_carried(message)?;
+                    self.outcomes(&contact, changed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Acks what this turn made durable.
+    pub(super) fn ack_all(&mut self) {
+        for (handle, attachment) in &mut self.attachments {
+            if let Some(up_to) = attachment.ack.take() {
+                self.output.frames.push(ToRelay::Ack { handle: *handle, up_to });
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What can go wrong, one type per operation. Each text says what happened, what was kept, and what to do.
+
+use tacit_proto::link::LinkError;
+
+/// Why a home could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The passphrase does not open this home. Nothing was changed.
+    #[error("wrong passphrase; nothing was changed, try again")]
+    WrongPassphrase,
+    /// The home needs a passphrase (or key) and none was given, or the other kind was.
+    #[error("this home was set up with another kind of key; open it with the one it was made with")]
+    WrongKeyKind,
+    /// A passphrase that is empty.
+    #[error("the passphrase is empty; choose one, it protects everything on this device")]
+    EmptyPassphrase,
+    /// The files are damaged.
+    #[error("the store is damaged and was left as it is; restore a backup, or keep a copy and ask for help")]
+    Damaged,
+    /// Written by a newer version.
+    #[error("the store was written by a newer version of Tacit; update this one")]
+    NewerFormat,
+    /// The folder cannot be read or written.
+    #[error("the home folder cannot be used: {0}; nothing was changed")]
+    Io(String),
+}
+
+/// Why the store could not carry out a change. The change was not made, and nothing else was lost.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full.
+    #[error("the disk is full; nothing was lost, free some space and try again")]
+    DiskFull,
+    /// Another process kept the store busy for too long.
+    #[error("another process keeps the store busy; nothing was lost, try again")]
+    Busy,
+    /// The files are damaged.
+    #[error("the store is damaged; keep a copy of it and restore a backup")]
+    Damaged,
+    /// Anything else that the file system or SQLite says.
+    #[error("the store cannot be used now: {0}; nothing was lost, try again")]
+    Io(String),
+}
+
+/// Why an enrolment could not be begun.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrolError {
+    /// The link is not one.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// This link was used on this device before.
+    #[error("this enrolment link was already used on this device; its invites are there")]
+    AlreadyUsed,
+    /// The name is empty or longer than 200 bytes.
+    #[error("the name that clients will see must be 1 to 200 bytes long")]
+    BadName,
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why an invite could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum InviteError {
+    /// No enrolment was ever begun on this device.
+    #[error("this device is not enrolled at a relay; ask the relay's operator for an enrolment link")]
+    NotEnrolled,
+    /// All permits are used up.
+    #[error("all invites of this device's enrolments are used up; ask the relay's operator for another enrolment link")]
+    NoPermitsLeft,
+    /// The time to join is zero or beyond the longest hold.
+    #[error("an invite can be open for 1 second to 90 days")]
+    BadExpiry,
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why an invite could not be joined.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The link is not one.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// This device made the invite.
+    #[error("this invite was made on this device; give it to the person you want to write with")]
+    OwnInvite,
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a call about a contact or message could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ContactError {
+    /// There is no such contact.
+    #[error("there is no such contact")]
+    NoSuchContact,
+    /// There is no such message.
+    #[error("there is no such message")]
+    NoSuchMessage,
+    /// The pairing is not far enough for it, or ended.
+    #[error("this cannot be done in the contact's present state")]
+    WrongState,
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a message could not be queued.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// There is no such contact.
+    #[error("there is no such contact")]
+    NoSuchContact,
+    /// The text is empty.
+    #[error("the message is empty")]
+    Empty,
+    /// The text is longer than [`MAX_TEXT`](crate::MAX_TEXT) bytes.
+    #[error("the message is longer than 14,000 bytes; send it in parts")]
+    TooLong,
+    /// The invite was not used yet, or what it offers was not agreed to.
+    #[error("the pairing with this contact is not complete yet; nothing was sent")]
+    NotPaired,
+    /// The pairing ended.
+    #[error("the conversation with this contact has ended; nothing was sent")]
+    Ended,
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a wait ended early. What was waited for goes on by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitError {
+    /// The time is up.
+    #[error("not done in the time given{problem}; everything is kept and goes on with the next connection")]
+    TimedOut {
+        /// What is wrong with the connection, as words to be appended; may be empty.
+        problem: String,
+    },
+    /// There is no such contact or message.
+    #[error("there is nothing of that name to wait for")]
+    NothingToWaitFor,
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

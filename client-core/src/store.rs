@@ -1,0 +1,199 @@
+//! The encrypted store: one SQLCipher file that a device keeps everything in.
+//!
+//! Several processes may have it open. Every change is one `BEGIN IMMEDIATE` transaction that reads what it needs inside
+//! itself, so that nothing which another process may have changed is ever relied on.
+
+mod contacts;
+mod key_file;
+mod lease;
+mod messages;
+mod outbox;
+mod relays;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use zeroize::Zeroizing;
+
+pub(crate) use contacts::{ContactKey, ContactRow, NewContact, State};
+pub use key_file::StoreKey;
+pub(crate) use key_file::{Key, home_exists};
+pub(crate) use lease::{Holder, RENEW_MS};
+pub(crate) use messages::Changed;
+pub(crate) use outbox::{Kind, OutboxKey, Outgoing};
+pub(crate) use relays::{RelayId, RelayRow};
+
+use crate::error::{OpenError, StoreError};
+
+const FILE: &str = "tacit.db";
+
+/// Schema changes, in order; the number of those applied is kept in `user_version`. Never edit one that was released:
+/// append.
+const MIGRATIONS: [&str; 1] = [include_str!("store/schema.sql")];
+
+/// How long a change waits for another process's change: far longer than any of ours takes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One connection to the store. Owned by one thread at a time.
+pub(crate) struct Store {
+    connection: Connection,
+}
+
+impl Store {
+    /// Opens the store of a home, and makes it if the home is new.
+    pub(crate) fn open(home: &Path, key: &Key) -> Result<Self, OpenError> {
+        let path = home.join(FILE);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags).map_err(open_error)?;
+        restrict(&path)?;
+        let mut pragma = Zeroizing::new(String::with_capacity(128));
+        // SQLCipher would write what goes wrong to stderr by itself; our errors say it.
+        pragma.push_str("PRAGMA cipher_log_level = NONE; PRAGMA key = \"x'");
+        for byte in key.bytes() {
+            pragma.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+            pragma.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+        }
+        pragma.push_str("'\"");
+        connection.execute_batch(&pragma).map_err(open_error)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(open_error)?;
+        // The key fits (the key file said so): if this cannot be read, the file is damaged.
+        connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())).map_err(open_error)?;
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL;
+                 PRAGMA synchronous = FULL;
+                 PRAGMA fullfsync = ON;
+                 PRAGMA checkpoint_fullfsync = ON;
+                 PRAGMA secure_delete = ON;
+                 PRAGMA foreign_keys = ON;
+                 PRAGMA temp_store = MEMORY;",
+            )
+            .map_err(open_error)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        let mut store = Self { connection };
+        store.migrate()?;
+        Ok(store)
+    }
+
+    fn migrate(&mut self) -> Result<(), OpenError> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(open_error)?;
+        let version: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(open_error)?;
+        let version = version as usize;
+        if version > MIGRATIONS.len() {
+            return Err(OpenError::NewerFormat);
+        }
+        for migration in &MIGRATIONS[version..] {
+            transaction.execute_batch(migration).map_err(open_error)?;
+        }
+        if version < MIGRATIONS.len() {
+            transaction.pragma_update(None, "user_version", MIGRATIONS.len()).map_err(open_error)?;
+        }
+        transaction.commit().map_err(open_error)
+    }
+
+    /// Makes one change: all of it, durably, or none of it.
+    pub(crate) fn change<T, E: From<StoreError>>(
+        &mut self,
+        change: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
+        let tx = Tx { transaction };
+        let value = change(&tx)?;
+        tx.transaction.commit().map_err(StoreError::from)?;
+        Ok(value)
+    }
+
+    /// Reads one consistent state.
+    pub(crate) fn read<T, E: From<StoreError>>(&mut self, read: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Deferred).map_err(StoreError::from)?;
+        read(&Tx { transaction })
+    }
+
+    /// A number that differs from the last one if another connection, of any process, changed the store since.
+    pub(crate) fn data_version(&self) -> Result<i64, StoreError> {
+        Ok(self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
+    }
+}
+
+/// What can be read and changed in one transaction. The methods stand in the files of their tables.
+pub(crate) struct Tx<'a> {
+    transaction: Transaction<'a>,
+}
+
+impl Tx<'_> {
+    fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<usize, StoreError> {
+        Ok(self.transaction.prepare_cached(sql)?.execute(parameters)?)
+    }
+
+    fn rows<T>(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let rows = statement.query_map(parameters, read)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn row<T>(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        read: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        use rusqlite::OptionalExtension;
+        Ok(self.transaction.prepare_cached(sql)?.query_row(parameters, read).optional()?)
+    }
+}
+
+/// Nobody but the owner of the device reads these files, encrypted as they are.
+pub(crate) fn restrict(path: &Path) -> Result<(), OpenError> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = if path.is_dir() { 0o700 } else { 0o600 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(io_error)?;
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+/// What the operating system says of a file, without its path.
+pub(crate) fn io_error(error: std::io::Error) -> OpenError {
+    OpenError::Io(error.kind().to_string())
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::DiskFull,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged,
+            // The code alone: a message of SQLite's may quote what it was given.
+            Some(code) => Self::Io(format!("{code:?}")),
+            None => Self::Damaged,
+        }
+    }
+}
+
+fn open_error(error: rusqlite::Error) -> OpenError {
+    match StoreError::from(error) {
+        StoreError::Damaged => OpenError::Damaged,
+        other => OpenError::Io(other.to_string()),
+    }
+}
+
+/// A column of a fixed length, or a sign of damage.
+fn fixed<const N: usize>(bytes: &[u8]) -> rusqlite::Result<[u8; N]> {
+    bytes.try_into().map_err(|_| rusqlite::Error::InvalidQuery)
+}
+
+#[cfg(test)]
+mod tests;

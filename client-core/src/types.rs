@@ -1,0 +1,249 @@
+//! The plain records that an app sees. No generics and no lifetimes, so that bindings can carry them as they are.
+
+/// Names a contact on this device: 32 hexadecimal digits. It never leaves the device.
+pub type ContactId = String;
+
+/// Names a message: 32 hexadecimal digits, the same on both devices.
+pub type MessageId = String;
+
+/// Milliseconds since the Unix epoch.
+pub type Timestamp = u64;
+
+/// The person at the other side, as this device knows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// Names the contact on this device.
+    pub id: ContactId,
+    /// What the owner of this device calls them. It never leaves the device.
+    pub label: String,
+    /// How far the pairing is.
+    pub state: ContactState,
+    /// Whether the safety words were compared. Until then, every screen says *unverified*.
+    pub verified: bool,
+    /// The invite travelled as an `https:` link: whoever carried it may have read it. Compare the safety words.
+    pub remote_invite: bool,
+    /// Somebody tried the invite after it was used. If it was not this contact, compare the safety words.
+    pub invite_tried: bool,
+    /// The relay no longer lets this device at the channel: another device took this end over, or the relay lost it.
+    /// What is sent stays queued here.
+    pub locked_out: bool,
+    /// Messages that came and were not marked as read.
+    pub unread: u64,
+    /// Messages of theirs that are known to be missing: their device is asked to send them again.
+    pub missing: u64,
+    /// Sealed boxes that came and could not be opened.
+    pub unopened: u64,
+    /// When the newest message was sent or came; when the contact was made, if there is none.
+    pub last_activity: Timestamp,
+}
+
+/// How far a pairing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContactState {
+    /// We invite: the relay was not reached yet, so the link does not work yet.
+    Opening,
+    /// We invite: the link can be used, and nobody has.
+    Invited,
+    /// We join: the invite is being claimed.
+    Joining,
+    /// We join: the invite is ours, and what it offers waits for consent.
+    Consenting,
+    /// We joined: the other device was not online since. Messages can be sent.
+    Joined,
+    /// Both devices trust each other.
+    Paired,
+    /// No message can be sent or come any more.
+    Ended(EndedWhy),
+}
+
+/// Why a pairing ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedWhy {
+    /// The invite had been used before, by another device.
+    InviteUsed,
+    /// The relay does not know the invite: it expired, or was withdrawn.
+    InviteExpired,
+    /// The invite was ours, and nobody used it in time.
+    Unclaimed,
+    /// We did not agree to what was offered.
+    Declined,
+    /// This side ended it.
+    ByUs,
+    /// The other side ended it.
+    ByPeer,
+    /// The relay refuses the permit that the invite was made with.
+    NoPermit,
+    /// What the other device offered makes no sense to this version of Tacit.
+    BadOffer,
+}
+
+/// What an invite offers, to be shown before consent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// How the inviting side calls itself.
+    pub from: String,
+    /// The version of the terms.
+    pub terms_version: u32,
+    /// The terms.
+    pub terms: String,
+}
+
+/// An invite just made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewInvite {
+    /// The contact that it will become.
+    pub contact: ContactId,
+    /// The link, to be given to one person. It works once the contact's state is [`ContactState::Invited`].
+    pub link: String,
+}
+
+/// Which way a message went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// It came.
+    In,
+    /// We sent it.
+    Out,
+}
+
+/// What became of a message. Every message has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Safe on this device; to be sent when the relay can take it.
+    Queued,
+    /// The relay keeps it for the other device.
+    Accepted {
+        /// At the least until then.
+        until: Timestamp,
+    },
+    /// Safe on the other device: that device said so itself.
+    Delivered,
+    /// The other person has seen it, and both sides agreed to tell.
+    Read,
+    /// The relay's hold passed before the other device came for it. A receipt that comes after all turns it into
+    /// `Delivered`.
+    Expired,
+    /// It will not be sent.
+    Refused(RefusedWhy),
+}
+
+/// Why a message will not be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedWhy {
+    /// The pairing ended.
+    Ended,
+    /// The relay does not carry boxes of this version.
+    NotCarried,
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Names it on both devices.
+    pub id: MessageId,
+    /// Of which conversation.
+    pub contact: ContactId,
+    /// Which way it went.
+    pub direction: Direction,
+    /// What it says.
+    pub content: Content,
+    /// What became of it. What came is `Delivered`, or `Read` once it was marked so.
+    pub outcome: Outcome,
+    /// When it was sent, by the sender's clock.
+    pub sent_at: Timestamp,
+    /// When it came or was queued, by this device's clock.
+    pub stored_at: Timestamp,
+    /// Something the other side sent just before it is missing so far.
+    pub gap_before: bool,
+}
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A text.
+    Text(String),
+    /// Something that this version of Tacit cannot show; a newer one can.
+    Unknown,
+}
+
+/// How a relay is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// Not started, or stopped.
+    Stopped,
+    /// Another process that has the same home open is connected, and serves this one too.
+    InOtherProcess,
+    /// Not connected; the next try comes by itself.
+    Offline {
+        /// What went wrong at the last try, in words for a person; empty before the first.
+        problem: String,
+    },
+    /// Connected.
+    Online,
+}
+
+/// What a listener is told. Events say *that* something changed; what is true now is read from the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A message came and is stored.
+    MessageReceived {
+        /// From whom.
+        contact: ContactId,
+        /// Which one.
+        message: MessageId,
+    },
+    /// A message of ours has another outcome.
+    OutcomeChanged {
+        /// To whom.
+        contact: ContactId,
+        /// Which one.
+        message: MessageId,
+        /// The outcome now.
+        outcome: Outcome,
+    },
+    /// A contact changed: its state, its flags, its label.
+    ContactChanged {
+        /// Which one.
+        contact: ContactId,
+    },
+    /// The connection to the relays changed.
+    ConnectionChanged {
+        /// How it is now.
+        connection: Connection,
+    },
+    /// The relay says something to people: maintenance, for instance.
+    Notice {
+        /// What it says.
+        text: String,
+    },
+    /// Another process changed the store: read again what is shown.
+    StoreChanged,
+}
+
+/// Told of events, on a thread of the client. Return quickly, and call nothing of the client that waits.
+pub trait Listener: Send + Sync {
+    /// Something happened. It is already stored.
+    fn on_event(&self, event: Event);
+}
+
+/// An enrolment at a relay, from which invites can be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolment {
+    /// The relay's address.
+    pub relay: String,
+    /// How far it is.
+    pub state: EnrolmentState,
+    /// How many invites can still be made.
+    pub permits_left: u64,
+}
+
+/// How far an enrolment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnrolmentState {
+    /// The relay was not reached yet.
+    Pending,
+    /// Invites can be made.
+    Enrolled,
+    /// The relay refuses the link: it expired, was used elsewhere, or was revoked.
+    Refused,
+}
