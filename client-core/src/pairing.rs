@@ -25,9 +25,9 @@ const PART_HEADER: usize = 2;
 pub(crate) const RESEND_ACCEPT_MS: u64 = 24 * 3600 * 1000;
 
 /// Draws 16 random bytes: an id that means nothing.
-pub(crate) fn draw_id(mut rng: &mut dyn CryptoRng) -> [u8; 16] {
+pub(crate) fn draw_id(rng: &mut dyn CryptoRng) -> [u8; 16] {
     let mut id = [0; 16];
-    (&mut rng).fill_bytes(&mut id);
+    rng.fill_bytes(&mut id);
     id
 }
 
