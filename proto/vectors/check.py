@@ -442,6 +442,14 @@ def read_message(data, kind):
             if at + length > len(data):
                 raise ValueError("length")
             value, at = data[at : at + length], at + length
+        elif tag & 7 in (1, 5):
+            # No field of ours has a fixed width, so this is a field of a later version, or none.
+            if tag >> 3 in MESSAGES[kind]:
+                raise ValueError("wire type of a field")
+            at += 8 if tag & 7 == 1 else 4
+            if at > len(data):
+                raise ValueError("length")
+            continue
         else:
             raise ValueError("wire type")
         name, of = MESSAGES[kind].get(tag >> 3, (None, None))
