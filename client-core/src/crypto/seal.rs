@@ -19,7 +19,6 @@ use zeroize::Zeroizing;
 
 pub(crate) use super::psk::Psk;
 
-
 type SecretKey = <XWing as Kem>::PrivateKey;
 type PublicKey = <XWing as Kem>::PublicKey;
 type EncappedKey = <XWing as Kem>::EncappedKey;
