@@ -16,3 +16,5 @@ pub(crate) mod seal;
 mod fixed;
 #[cfg(test)]
 mod standards;
+#[cfg(test)]
+mod vectors;

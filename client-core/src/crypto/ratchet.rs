@@ -32,7 +32,7 @@ const NORMAL: u8 = 1;
 /// The first byte of an Olm message of session config version 2. Version 1 writes 3.
 const OLM_VERSION_2: u8 = 4;
 
-/// Where in a well-formed pickle's JSON the key material grows to: room to write it without leaving copies behind.
+/// Room for most pickles, so that writing one seldom moves it and leaves a copy of keys behind in freed memory.
 const PICKLE_ROOM: usize = 8_192;
 
 /// A public key of the peer's Olm account, or of one's own: Curve25519, 32 bytes.

@@ -17,7 +17,7 @@ use rand_core::CryptoRng;
 use tacit_proto::{BOX_VERSION, ChannelId, End, HEADER_LEN, SealedBox, SizeClass};
 use zeroize::Zeroizing;
 
-use super::psk::Psk;
+pub(crate) use super::psk::Psk;
 
 type SecretKey = <XWing as Kem>::PrivateKey;
 type PublicKey = <XWing as Kem>::PublicKey;

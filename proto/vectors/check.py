@@ -1,0 +1,734 @@
+#!/usr/bin/env python3
+"""Checks the golden vectors from the JSON alone, with no code of ours.
+
+    pip install 'cryptography>=48'
+    python3 check.py
+
+It is also the shortest complete reference: every derivation of `../README.md` stands here in a few lines. X25519,
+ML-KEM-768, AES and ChaCha20-Poly1305 come from `cryptography` (OpenSSL); hashes, HMAC and HKDF are Python's own; X-Wing
+and HPKE are put together here from their specifications. The safety words need the BIP-39 English list: give the path
+of its `english.txt` as the first argument, or have the package `mnemonic` installed; otherwise they are not covered.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import struct
+import sys
+from urllib.parse import urlsplit
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+counts = {}
+uncovered = []
+
+
+def load(name):
+    with open(os.path.join(HERE, name), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def unhex(text):
+    return bytes.fromhex(text)
+
+
+def same(file, comment, got, wanted):
+    if got != wanted:
+        sys.exit(f"{file}: {comment}: got {got!r}, wanted {wanted!r}")
+    counts[file] = counts.get(file, 0) + 1
+
+
+# ---------------------------------------------------------------- primitives
+
+
+def sha256(*parts):
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def hmac_sha256(key, *parts):
+    return hmac.new(key, b"".join(parts), hashlib.sha256).digest()
+
+
+def hkdf_expand(prk, info, length=32):
+    out, block, counter = b"", b"", 1
+    while len(out) < length:
+        block = hmac_sha256(prk, block, info, bytes([counter]))
+        out, counter = out + block, counter + 1
+    return out[:length]
+
+
+def hkdf(salt, ikm, info, length=32):
+    return hkdf_expand(hmac_sha256(salt, ikm), info, length)
+
+
+class Degenerate(Exception):
+    """X25519 gave zero."""
+
+
+def x25519(secret, public):
+    try:
+        return X25519PrivateKey.from_private_bytes(secret).exchange(X25519PublicKey.from_public_bytes(public))
+    except ValueError:
+        raise Degenerate from None
+
+
+def x25519_public(secret):
+    return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
+
+
+# ---------------------------------------------------------------- X-Wing and HPKE
+
+
+class XWing:
+    """draft-connolly-cfrg-xwing-kem. Encapsulation takes given randomness only through ML-KEM, which `cryptography`
+    does not offer, so vectors are checked by decapsulating, and the X25519 half of them by encapsulating."""
+
+    def __init__(self, seed):
+        expanded = hashlib.shake_256(seed).digest(96)
+        self.ml_kem = MLKEM768PrivateKey.from_seed_bytes(expanded[:64])
+        self.x25519 = expanded[64:]
+        self.x25519_public = x25519_public(self.x25519)
+        self.public = self.ml_kem.public_key().public_bytes_raw() + self.x25519_public
+
+    def decapsulate(self, enc):
+        shared_m, enc_x = self.ml_kem.decapsulate(enc[:1088]), enc[1088:]
+        return hashlib.sha3_256(
+            shared_m + x25519(self.x25519, enc_x) + enc_x + self.x25519_public + rb"\.//^" + b"\\"
+        ).digest()
+
+
+def hpke_key_schedule(mode, kem_id, shared_secret, info, psk, psk_id):
+    """RFC 9180 section 5.1, with HKDF-SHA256 and ChaCha20-Poly1305. Gives key and base nonce."""
+    suite = b"HPKE" + struct.pack(">HHH", kem_id, 1, 3)
+
+    def extract(salt, label, ikm):
+        return hmac_sha256(salt or bytes(32), b"HPKE-v1", suite, label, ikm)
+
+    def expand(prk, label, context, length):
+        return hkdf_expand(prk, struct.pack(">H", length) + b"HPKE-v1" + suite + label + context, length)
+
+    context = bytes([mode]) + extract(b"", b"psk_id_hash", psk_id) + extract(b"", b"info_hash", info)
+    secret = extract(shared_secret, b"secret", psk)
+    return expand(secret, b"key", context, 32), expand(secret, b"base_nonce", context, 12)
+
+
+class DoesNotOpen(Exception):
+    """The one answer to every box that is not right."""
+
+
+def open_box(case, box):
+    """A sealed box to its payload, as ../README.md has it."""
+    header, enc, text = box[:2], box[2:1122], box[1122:]
+    if header == b"\x01\x01":
+        wanted = 1984
+    elif header == b"\x01\x02":
+        wanted = 16320
+    else:
+        raise DoesNotOpen
+    if len(box) != wanted:
+        raise DoesNotOpen
+    info = b"tacit v1 box" + b"\x01" + unhex(case["channel"]) + bytes([case["sender"], case["purpose"]])
+    same("sealed-boxes.json", "info", info.hex(), case["info"])
+    try:
+        shared = XWing(unhex(case["sealing_seed"])).decapsulate(enc)
+        key, nonce = hpke_key_schedule(1, 0x647A, shared, info, unhex(case["psk"]), b"tacit v1")
+        plaintext = ChaCha20Poly1305(key).decrypt(nonce, text, header)
+    except (InvalidTag, Degenerate):
+        raise DoesNotOpen from None
+    (length,) = struct.unpack(">H", plaintext[:2])
+    if 2 + length > len(plaintext) or any(plaintext[2 + length :]):
+        raise DoesNotOpen
+    return plaintext[2 : 2 + length]
+
+
+def check_external():
+    for case in load("external/x-wing.json")["cases"]:
+        key = XWing(unhex(case["seed"]))
+        same("external/x-wing.json", case["comment"], key.public.hex(), case["pk"])
+        same("external/x-wing.json", case["comment"], key.decapsulate(unhex(case["ct"])).hex(), case["ss"])
+        same("external/x-wing.json", case["comment"], x25519_public(unhex(case["eseed"])[32:]).hex(), case["ct"][-64:])
+    for case in load("external/hpke.json")["cases"]:
+        if case["kem_id"] == 0x647A:
+            shared = XWing(unhex(case["sk_recipient"])).decapsulate(unhex(case["enc"]))
+            same("external/hpke.json", case["comment"], shared.hex(), case["shared_secret"])
+        key, nonce = hpke_key_schedule(
+            case["mode"],
+            case["kem_id"],
+            unhex(case["shared_secret"]),
+            unhex(case["info"]),
+            unhex(case["psk"]),
+            unhex(case["psk_id"]),
+        )
+        same("external/hpke.json", case["comment"], (key.hex(), nonce.hex()), (case["key"], case["base_nonce"]))
+        text = ChaCha20Poly1305(key).encrypt(nonce, unhex(case["plaintext"]), unhex(case["aad"]))
+        same("external/hpke.json", case["comment"], text.hex(), case["ciphertext"])
+
+
+def check_sealed_boxes():
+    name = "sealed-boxes.json"
+    file = load(name)
+    for case in file["cases"]:
+        key = XWing(unhex(case["sealing_seed"]))
+        same(name, case["comment"], key.public.hex(), case["sealing_public"])
+        if "box" in case:
+            box = unhex(case["box"])
+            same(name, case["comment"], key.decapsulate(box[2:1122]).hex(), case["shared_secret"])
+            same(name, case["comment"], x25519_public(unhex(case["randomness"])[32:]), box[1090:1122])
+            same(name, case["comment"], open_box(case, box).hex(), case["payload"])
+        else:
+            payload = bytes(i % 251 for i in range(case["payload_length"]))
+            enc, shared = unhex(case["enc"]), key.decapsulate(unhex(case["enc"]))
+            same(name, case["comment"], shared.hex(), case["shared_secret"])
+            aead_key, nonce = hpke_key_schedule(
+                1, 0x647A, shared, unhex(case["info"]), unhex(case["psk"]), b"tacit v1"
+            )
+            plaintext = (struct.pack(">H", len(payload)) + payload).ljust(15182, b"\0")
+            text = ChaCha20Poly1305(aead_key).encrypt(nonce, plaintext, b"\x01\x02")
+            same(name, case["comment"], sha256(b"\x01\x02", enc, text).hex(), case["box_sha256"])
+            same(name, case["comment"], open_box(case, b"\x01\x02" + enc + text), payload)
+    for case in file["refused"]["cases"]:
+        try:
+            open_box(case, unhex(case["box"]))
+        except DoesNotOpen:
+            same(name, case["comment"], "refused", "refused")
+        else:
+            sys.exit(f"{name}: {case['comment']}: it opened")
+
+
+def check_box_forms():
+    for case in load("box-forms.json")["cases"]:
+        form = {("0101", 1984): "small", ("0102", 16320): "large"}.get((case["header"], case["length"]), "NotABox")
+        same("box-forms.json", case["comment"], form, case["expected"])
+
+
+# ---------------------------------------------------------------- proofs, permits, links
+
+
+def check_permits():
+    for case in load("permits.json")["cases"]:
+        same("permits.json", case["comment"], sha256(unhex(case["secret"])).hex(), case["hash"])
+
+
+def prove(shared, nonce, end_public, session_public, channel, end, command, arguments):
+    key = hkdf(nonce, shared, b"tacit v1 proof key" + end_public + session_public)
+    message = b"tacit v1 proof" + nonce + channel + bytes([end, command]) + sha256(arguments)
+    return key, message, hmac_sha256(key, message)
+
+
+def check_proofs():
+    name = "proofs.json"
+    file = load(name)
+    for case in file["cases"]:
+        comment = case["comment"]
+        end_public, session_public = unhex(case["end_public"]), unhex(case["session_public"])
+        same(name, comment, x25519_public(unhex(case["end_secret"])), end_public)
+        same(name, comment, x25519_public(unhex(case["session_secret"])), session_public)
+        shared = x25519(unhex(case["end_secret"]), session_public)
+        same(name, comment, shared, x25519(unhex(case["session_secret"]), end_public))
+        same(name, comment, shared.hex(), case["shared"])
+        key, message, proof = prove(
+            shared,
+            unhex(case["nonce"]),
+            end_public,
+            session_public,
+            unhex(case["channel"]),
+            case["end"],
+            case["command"],
+            unhex(case["arguments"]),
+        )
+        wanted = (case["proof_key"], case["message"], case["proof"])
+        same(name, comment, (key.hex(), message.hex(), proof.hex()), wanted)
+    first = file["cases"][0]
+    for case in file["degenerate"]["cases"]:
+        try:
+            x25519(unhex(first["end_secret"]), unhex(case["public"]))
+        except Degenerate:
+            pass
+        else:
+            sys.exit(f"{name}: {case['public']} is not degenerate")
+        nonce, session_public, channel = (unhex(first[field]) for field in ("nonce", "session_public", "channel"))
+        forged = prove(bytes(32), nonce, unhex(case["public"]), session_public, channel, 1, 1, b"")[2]
+        same(name, case["comment"], forged.hex(), case["forged_proof"])
+
+
+def address_of(text):
+    """The address in its one spelling, or the error."""
+    if len(text.encode()) > 255 or text.endswith("/"):
+        return None, "Address(Malformed)"
+    text = text.lower()
+    try:
+        parts = urlsplit(text)
+        port, host = parts.port, parts.hostname or ""
+    except ValueError:
+        return None, "Address(Malformed)"
+    if parts.scheme not in ("ws", "wss") or not host or parts.path or parts.query or parts.fragment:
+        return None, "Address(Malformed)"
+    if "@" in parts.netloc or "?" in text or "#" in text or text.endswith(":"):
+        return None, "Address(Malformed)"
+    loopback = host == "localhost" or host == "::1" or (
+        host.startswith("127.") and len(host.split(".")) == 4 and all(part.isdigit() for part in host.split("."))
+    )
+    if parts.scheme == "ws" and not (loopback or host.endswith(".onion")):
+        return None, "Address(Unencrypted)"
+    return text, None
+
+
+def parse_link(text, kind):
+    """Gives (fields, None) or (None, error)."""
+    text, remote = text.strip(), False
+    if kind == 1 and text.startswith("https://") and "/i#" in text:
+        body, remote = text.split("/i#", 1)[1], True
+    elif text[:6].lower() == "tacit:":
+        body = text[6:]
+    else:
+        return None, "NotALink"
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    if any(letter not in alphabet for letter in body) or len(body) % 4 == 1:
+        return None, "Damaged"
+    data = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+    if base64.urlsafe_b64encode(data).rstrip(b"=").decode() != body:
+        return None, "Damaged"  # Bits beyond the last byte that are not zero.
+    if len(data) < 4 or sha256(data[:-4])[:4] != data[-4:]:
+        return None, "Damaged"
+    data = data[:-4]
+    if len(data) < 2 or data[0] < 1:
+        return None, "Damaged"
+    if data[0] > 1 or data[1] not in (1, 2):
+        return None, "NewerVersion"
+    if data[1] != kind:
+        return None, "IsAnInvite" if data[1] == 1 else "IsAnEnrolment"
+    fields, rest = {}, data[2:]
+    if kind == 1:
+        if len(rest) < 49:
+            return None, "Damaged"
+        fields.update(channel=rest[:16].hex(), secret=rest[16:48].hex(), remote=remote)
+        rest = rest[48:]
+    else:
+        if len(rest) < 35:
+            return None, "Damaged"
+        (permits,) = struct.unpack(">H", rest[32:34])
+        if not 1 <= permits <= 256:
+            return None, "Damaged"
+        fields.update(code=rest[:32].hex(), permits=permits)
+        rest = rest[34:]
+    flags, rest = rest[0], rest[1:]
+    if flags > 1:
+        return None, "NewerVersion"
+    if flags == 1 and len(rest) < 32:
+        return None, "Damaged"
+    fields["pin"], rest = (rest[:32].hex(), rest[32:]) if flags else (None, rest)
+    try:
+        fields["address"], error = address_of(rest.decode("utf-8"))
+    except UnicodeDecodeError:
+        return None, "Damaged"
+    return (None, error) if error else (fields, None)
+
+
+def check_links():
+    name = "links.json"
+    file = load(name)
+    for kind, group in ((1, "invites"), (2, "enrolments")):
+        for case in file[group]:
+            wanted = {key: value for key, value in case.items() if key not in ("comment", "text")}
+            same(name, case["comment"], parse_link(case["text"], kind), (wanted, None))
+    for case in file["refused"]:
+        same(name, case["comment"], parse_link(case["text"], 1), (None, case["as_invite"]))
+        same(name, case["comment"], parse_link(case["text"], 2), (None, case["as_enrolment"]))
+    wrong = file["wrong_kind"]
+    same(name, "an enrolment", parse_link(wrong["enrolment"]["text"], 1), (None, wrong["enrolment"]["as_invite"]))
+    same(name, "an invite", parse_link(wrong["invite"]["text"], 2), (None, wrong["invite"]["as_enrolment"]))
+
+
+# ---------------------------------------------------------------- frames
+
+# Field number -> (name, kind): a kind is "number", "bytes", "text", a list of one kind, or a message by its name.
+MESSAGES = {
+    "to_relay": {
+        1: ("request", "number"),
+        2: ("enrol", "enrol"),
+        3: ("open", "open"),
+        4: ("attach", "attach"),
+        5: ("rekey", "rekey"),
+        6: ("send", "send"),
+        7: ("ack", "ack"),
+        8: ("close", "handle"),
+        9: ("ping", "empty"),
+    },
+    "from_relay": {
+        1: ("request", "number"),
+        2: ("welcome", "welcome"),
+        3: ("done", "empty"),
+        4: ("refused", "refused"),
+        5: ("attach_results", "attach_results"),
+        6: ("accepted", "accepted"),
+        7: ("pong", "pong"),
+        8: ("deliver", "deliver"),
+        9: ("drained", "handle"),
+        10: ("room", "handle"),
+        11: ("superseded", "handle"),
+        12: ("closed", "closed"),
+        13: ("invite_tried", "handle"),
+        14: ("restarting", "restarting"),
+    },
+    "empty": {},
+    "handle": {1: ("handle", "number")},
+    "enrol": {1: ("code", "bytes"), 2: ("permit_hashes", ["bytes"])},
+    "open": {
+        1: ("channel", "bytes"),
+        2: ("permit", "bytes"),
+        3: ("key_a", "bytes"),
+        4: ("key_b", "bytes"),
+        5: ("join_by", "number"),
+    },
+    "attach": {1: ("items", ["attach_item"]), 2: ("window_boxes", "number"), 3: ("window_bytes", "number")},
+    "attach_item": {1: ("channel", "bytes"), 2: ("end", "number"), 3: ("proof", "bytes")},
+    "rekey": {1: ("handle", "number"), 2: ("new_key", "bytes"), 3: ("proof", "bytes")},
+    "send": {1: ("handle", "number"), 2: ("n", "number"), 3: ("box", "bytes")},
+    "ack": {1: ("handle", "number"), 2: ("up_to", "number")},
+    "welcome": {
+        1: ("nonce", "bytes"),
+        2: ("session_public", "bytes"),
+        3: ("relay_incarnation", "bytes"),
+        4: ("limits", "limits"),
+        5: ("notice", "text"),
+    },
+    "limits": {
+        1: ("hold", "number"),
+        2: ("in_flight", "number"),
+        3: ("window_boxes", "number"),
+        4: ("window_bytes", "number"),
+        5: ("backlog_boxes", "number"),
+        6: ("backlog_bytes", "number"),
+    },
+    "refused": {1: ("why", "number")},
+    "attach_results": {1: ("results", ["attach_result"])},
+    "attach_result": {1: ("attached", "attached"), 2: ("refused", "refused")},
+    "attached": {1: ("handle", "number"), 2: ("waiting", "number"), 3: ("must_rekey", "flag")},
+    "accepted": {1: ("handle", "number"), 2: ("n", "number"), 3: ("hold", "number")},
+    "pong": {1: ("handles", ["number"])},
+    "deliver": {1: ("handle", "number"), 2: ("seq", "number"), 3: ("box", "bytes")},
+    "closed": {1: ("handle", "number"), 2: ("why", "number")},
+    "restarting": {1: ("reconnect_in", "number")},
+}
+
+
+def varint(data, at):
+    value, shift = 0, 0
+    while True:
+        if at >= len(data) or shift > 63:
+            raise ValueError("varint")
+        value |= (data[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if not data[at - 1] & 0x80:
+            return value, at
+
+
+def read_message(data, kind):
+    """Protobuf to a dict; raises ValueError where it is malformed."""
+    fields, at = {}, 0
+    while at < len(data):
+        tag, at = varint(data, at)
+        if tag & 7 == 0:
+            value, at = varint(data, at)
+        elif tag & 7 == 2:
+            length, at = varint(data, at)
+            if at + length > len(data):
+                raise ValueError("length")
+            value, at = data[at : at + length], at + length
+        elif tag & 7 in (1, 5):
+            # No field of ours has a fixed width, so this is a field of a later version, or none.
+            if tag >> 3 in MESSAGES[kind]:
+                raise ValueError("wire type of a field")
+            at += 8 if tag & 7 == 1 else 4
+            if at > len(data):
+                raise ValueError("length")
+            continue
+        else:
+            raise ValueError("wire type")
+        name, of = MESSAGES[kind].get(tag >> 3, (None, None))
+        if name is None:
+            continue
+        one = of[0] if isinstance(of, list) else of
+        if one in ("number", "flag") and isinstance(of, list) and isinstance(value, bytes):
+            values, inner = [], 0
+            while inner < len(value):
+                number, inner = varint(value, inner)
+                values.append(number)
+            fields.setdefault(name, []).extend(values)
+            continue
+        if isinstance(value, int) != (one in ("number", "flag")):
+            raise ValueError("wire type of a field")
+        if one == "flag":
+            value = bool(value)
+        elif one == "bytes":
+            value = value.hex()
+        elif one == "text":
+            value = value.decode("utf-8")
+        elif one != "number":
+            value = read_message(value, one)
+        if isinstance(of, list):
+            fields.setdefault(name, []).append(value)
+        else:
+            fields[name] = value
+    return fields
+
+
+def write_message(fields, kind):
+    def number(value):
+        out = b""
+        while value > 0x7F:
+            out, value = out + bytes([value & 0x7F | 0x80]), value >> 7
+        return out + bytes([value])
+
+    def block(field, content):
+        return number(field << 3 | 2) + number(len(content)) + content
+
+    out = b""
+    for field, (name, of) in sorted(MESSAGES[kind].items()):
+        if name not in fields:
+            continue
+        one = of[0] if isinstance(of, list) else of
+        values = fields[name] if isinstance(of, list) else [fields[name]]
+        if one == "number" and isinstance(of, list):
+            out += block(field, b"".join(map(number, values)))
+            continue
+        for value in values:
+            if one in ("number", "flag"):
+                out += number(field << 3) + number(int(value))
+            elif one == "bytes":
+                out += block(field, unhex(value))
+            elif one == "text":
+                out += block(field, value.encode())
+            else:
+                out += block(field, write_message(value, one))
+    return out
+
+
+def frame_error(direction, data):
+    """What is wrong with bytes that came as a frame; None if nothing is."""
+    try:
+        frame = read_message(data, direction)
+    except ValueError:
+        return "Malformed"
+    request = frame.pop("request", 0)
+    if direction == "to_relay":
+        if not request:
+            return None if list(frame) == ["ack"] else "WrongValue"
+        if not frame or "ack" in frame:
+            return "answer UNSUPPORTED"
+    else:
+        answers = ("done", "refused", "attach_results", "accepted", "pong")
+        if not frame or bool(request) != (list(frame)[0] in answers):
+            return "WrongValue"
+    (name, body), = frame.items()
+    lengths = {
+        "code": 32, "channel": 16, "permit": 32, "key_a": 32, "key_b": 32, "proof": 32, "new_key": 32, "nonce": 32,
+        "session_public": 32, "relay_incarnation": 16,
+    }  # fmt: skip
+    lists = {"enrol": ("permit_hashes", 256), "attach": ("items", 64), "attach_results": ("results", 64)}
+    if name in lists and not 1 <= len(body.get(lists[name][0], [])) <= lists[name][1]:
+        return "WrongLength"
+    if name == "welcome":
+        limits = body.get("limits", {})
+        if not 1 <= limits.get("hold", 0) <= 90 * 24 * 3600 or not limits.get("in_flight", 0):
+            return "WrongValue"
+        if len(body.get("notice", "").encode()) > 1000:
+            return "WrongLength"
+    parts = body["items"] if name == "attach" else [body]
+    for part in parts:
+        of = {"attach": "attach_item"}.get(name, name)
+        if of == "attach_item" and part.get("end", 0) not in (1, 2):
+            return "WrongValue"
+        for field, kind in MESSAGES.get(of, {}).values():
+            if field in lengths and kind == "bytes" and len(part.get(field, "")) != 2 * lengths[field]:
+                return "WrongLength"
+    if name == "open" and not body.get("join_by", 0) or name == "attach" and not body.get("window_boxes", 0):
+        return "WrongValue"
+    if name == "refused" and not 1 <= body.get("why", 0) <= 11 or name == "closed" and body.get("why", 0) not in (1, 2):
+        return "WrongValue"
+    if name == "attach_results" and not all(body["results"]):
+        return "WrongValue"
+    return None
+
+
+def check_frames():
+    name = "frames.json"
+    file = load(name)
+    for direction in ("to_relay", "from_relay"):
+        for case in file[direction]:
+            data = unhex(case["bytes"])
+            same(name, case["comment"], read_message(data, direction), case["frame"])
+            same(name, case["comment"], write_message(case["frame"], direction), data)
+            same(name, case["comment"], frame_error(direction, data), None)
+            assert len(data) <= file["max_frame"]
+        for case in file["refused"][direction]:
+            same(name, case["comment"], frame_error(direction, unhex(case["bytes"])), case["expected"])
+
+
+# ---------------------------------------------------------------- invites and pairings
+
+
+def check_invites():
+    name = "invites.json"
+    for case in load(name)["cases"]:
+        def derived(label):
+            return hkdf(unhex(case["channel"]), unhex(case["invite_secret"]), label)
+
+        got = {
+            "end_secret": derived(b"tacit v1 invite end key"),
+            "offer_seed": derived(b"tacit v1 invite offer seed"),
+            "offer_psk": derived(b"tacit v1 invite offer psk"),
+            "accept_psk": derived(b"tacit v1 invite accept psk"),
+        }
+        got["end_public"] = x25519_public(got["end_secret"])
+        got["offer_public"] = XWing(got["offer_seed"]).public
+        for field, value in got.items():
+            same(name, f"{case['comment']}: {field}", value.hex(), case[field])
+
+
+def word_list():
+    if len(sys.argv) > 1:
+        with open(sys.argv[1], encoding="ascii") as file:
+            words = file.read().split()
+    else:
+        try:
+            from mnemonic import Mnemonic
+        except ImportError:
+            uncovered.append("pairings.json: the safety words (no BIP-39 word list here)")
+            return None
+        words = Mnemonic("english").wordlist
+    # The SHA-256 of english.txt, one word a line.
+    digest = hashlib.sha256(("\n".join(words) + "\n").encode()).hexdigest()
+    if digest != "2f5eed53a4727b4bf8880d8f3f199efc90e58503646d9ff8eff3a2ed3b24dbda":
+        sys.exit("this is not the BIP-39 English word list")
+    return words
+
+
+def check_pairings():
+    name = "pairings.json"
+    words = word_list()
+    for case in load(name)["cases"]:
+        offer, accept = unhex(case["offer"]), unhex(case["accept"])
+        transcript = sha256(
+            b"tacit v1 transcript",
+            unhex(case["channel"]),
+            struct.pack(">I", len(offer)),
+            offer,
+            struct.pack(">I", len(accept)),
+            accept,
+        )
+        same(name, case["comment"], transcript.hex(), case["transcript"])
+        secret = unhex(case["invite_secret"]) + unhex(case["accept_random"])
+        for field, label in (
+            ("psk_a_to_b", b"tacit v1 psk a to b"),
+            ("psk_b_to_a", b"tacit v1 psk b to a"),
+            ("psk_reset", b"tacit v1 psk reset"),
+        ):
+            same(name, f"{case['comment']}: {field}", hkdf(transcript, secret, label).hex(), case[field])
+        bits = int.from_bytes(sha256(b"tacit v1 safety words", transcript), "big") >> (256 - 132)
+        indices = [bits >> 11 * (11 - word) & 2047 for word in range(12)]
+        if words:
+            same(name, case["comment"], " ".join(words[index] for index in indices), case["safety_words"])
+
+
+# ---------------------------------------------------------------- Olm, session config version 2
+
+
+def olm_fields(data):
+    """The fields of Olm's own protobuf-like encoding."""
+    fields, at = {}, 0
+    while at < len(data):
+        tag, at = varint(data, at)
+        value, at = varint(data, at)
+        if tag & 7 == 2:
+            value, at = data[at : at + value], at + value
+        fields[tag >> 3] = value
+    return fields
+
+
+def olm_decrypt(chain_key, index, message):
+    """A message of one chain, whose chain key of index 0 is given."""
+    if message[0] != 4:
+        raise ValueError("not of session config version 2")
+    body, mac = message[:-32], message[-32:]
+    fields = olm_fields(body[1:])
+    same("ratchet.json", "chain index", fields.get(2, 0), index)
+    for _ in range(index):
+        chain_key = hmac_sha256(chain_key, b"\x02")
+    keys = hkdf(b"\x00", hmac_sha256(chain_key, b"\x01"), b"OLM_KEYS", 80)
+    same("ratchet.json", "MAC", hmac_sha256(keys[32:64], body), mac)
+    decryptor = Cipher(algorithms.AES(keys[:32]), modes.CBC(keys[64:])).decryptor()
+    padded = decryptor.update(fields[4]) + decryptor.finalize()
+    return fields[1], padded[: -padded[-1]]
+
+
+def check_ratchet():
+    name = "ratchet.json"
+    file = load(name)
+
+    def secret(pair):
+        return unhex(pair["secret"])
+
+    def public(pair):
+        same(name, "public key", x25519_public(secret(pair)).hex(), pair["public"])
+        return unhex(pair["public"])
+
+    a_identity, a_base, b_identity, b_one_time = (
+        file[pair] for pair in ("a_identity", "a_base", "b_identity", "b_one_time")
+    )
+    # As B works it out.
+    shared = (
+        x25519(secret(b_one_time), public(a_identity))
+        + x25519(secret(b_identity), public(a_base))
+        + x25519(secret(b_one_time), public(a_base))
+    )
+    same(name, "3DH", shared.hex(), file["shared_3dh"])
+    keys = hkdf(b"\x00", shared, b"OLM_ROOT", 64)
+    chains = [keys]
+    for ours, theirs in ((file["b_ratchet"][0], file["a_ratchet"][0]), (file["a_ratchet"][1], file["b_ratchet"][0])):
+        chains.append(hkdf(chains[-1][:32], x25519(secret(ours), public(theirs)), b"OLM_RATCHET", 64))
+    same(name, "root keys", [chain[:32].hex() for chain in chains], file["root_keys"])
+    same(name, "chain keys", [chain[32:].hex() for chain in chains], file["chain_keys"])
+    ratchets = [file["a_ratchet"][0], file["b_ratchet"][0], file["a_ratchet"][1]]
+    for (chain, index), case in zip(((0, 0), (0, 1), (1, 0), (2, 0)), file["messages"]):
+        message = unhex(case["message"])
+        kind, inner = message[0], message[1:]
+        if kind == 0:
+            same(name, "prekey version", inner[0], 3)
+            fields = olm_fields(inner[1:])
+            same(name, "keys", [fields[n] for n in (1, 2, 3)], [public(b_one_time), public(a_base), public(a_identity)])
+            inner = fields[4]
+        same(name, "type", kind, 0 if chain == 0 else 1)
+        got = olm_decrypt(chains[chain][32:], index, inner)
+        same(name, case["comment"], got, (public(ratchets[chain]), unhex(case["plaintext"])))
+    for case in file["refused"]:
+        try:
+            olm_decrypt(chains[0][32:], 0, olm_fields(unhex(case["message"])[2:])[4])
+        except ValueError:
+            same(name, case["comment"], "refused", "refused")
+        else:
+            sys.exit(f"{name}: {case['comment']}: it was read")
+
+
+if __name__ == "__main__":
+    check_external()
+    check_permits()
+    check_proofs()
+    check_links()
+    check_frames()
+    check_box_forms()
+    check_invites()
+    check_pairings()
+    check_sealed_boxes()
+    check_ratchet()
+    for file_name, count in counts.items():
+        print(f"{file_name}: {count} comparisons hold")
+    for note in uncovered:
+        print(f"not covered here: {note}")
