@@ -35,6 +35,12 @@ struct Waiting {
     closed: bool,
 }
 
+impl Waiting {
+    fn is_idle(&self) -> bool {
+        self.changes.is_empty() && !self.committing
+    }
+}
+
 /// The way to the committer.
 #[derive(Debug, Default)]
 pub(crate) struct CommitQueue {
@@ -53,9 +59,9 @@ impl CommitQueue {
 
     /// Takes appends back that are not in a transaction yet.
     pub(crate) fn withdraw(&self, end: EndOf, from: u64) {
-        lock(&self.waiting).changes.retain(
-            |(change, _)| !matches!(change, Change::Append { to, key, .. } if *to == end && key.seq >= from),
-        );
+        lock(&self.waiting)
+            .changes
+            .retain(|(change, _)| !matches!(change, Change::Append { to, key, .. } if *to == end && key.seq >= from));
     }
 
     /// Returns when the queue is short enough to ask for more.
@@ -77,11 +83,9 @@ impl CommitQueue {
             let idle = self.idle.notified();
             tokio::pin!(idle);
             idle.as_mut().enable();
-            let waiting = lock(&self.waiting);
-            if waiting.changes.is_empty() && !waiting.committing {
+            if lock(&self.waiting).is_idle() {
                 return;
             }
-            drop(waiting);
             idle.await;
         }
     }

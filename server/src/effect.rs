@@ -42,21 +42,11 @@ pub(crate) enum Effect<C> {
     /// Make a change durable.
     Commit(Change, OnFailure),
     /// Take the appends to an end from this seq on out of the committer's queue: an earlier one failed.
-    Withdraw {
-        to: EndOf,
-        from: u64,
-    },
+    Withdraw { to: EndOf, from: u64 },
     /// Call `grace_over` for this end at that time.
-    Grace {
-        of: EndOf,
-        at: u64,
-    },
+    Grace { of: EndOf, at: u64 },
     /// Read boxes back, then call `loaded`.
-    Load {
-        of: EndOf,
-        from: u64,
-        most: usize,
-    },
+    Load { of: EndOf, from: u64, most: usize },
     /// That the used invite was tried is on disk, or could not be put there: the refusal may go out.
     TriedNoted(C),
     /// The channel was not opened: its permit is unspent.

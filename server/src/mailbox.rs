@@ -15,8 +15,18 @@ use crate::lock;
 struct Post {
     frames: Vec<FromRelay>,
     ready: Vec<(EndOf, Handle)>,
-    tried_noted: bool,
+    tried_noted: usize,
     closed: bool,
+}
+
+impl Post {
+    const fn take_noted(&mut self, times: usize) -> bool {
+        let all = self.tried_noted >= times;
+        if all {
+            self.tried_noted -= times;
+        }
+        all
+    }
 }
 
 /// A leaf lock: whoever holds it takes no other.
@@ -49,7 +59,7 @@ impl Mailbox {
     }
 
     pub(crate) fn tried_noted(&self) {
-        lock(&self.post).tried_noted = true;
+        lock(&self.post).tried_noted += 1;
         self.arrived.notify_one();
     }
 
@@ -75,9 +85,9 @@ impl Mailbox {
         self.arrived.notified().await;
     }
 
-    /// Returns when the committer is done with noting that an invite was tried.
-    pub(crate) async fn until_tried_noted(&self) {
-        while !std::mem::take(&mut lock(&self.post).tried_noted) {
+    /// Returns when the committer is done with noting that invites were tried, so many times.
+    pub(crate) async fn until_tried_noted(&self, times: usize) {
+        while !lock(&self.post).take_noted(times) {
             self.arrived.notified().await;
         }
         // This wait may have used up the notice of something else.

@@ -44,7 +44,8 @@ impl<C> Permits<C> {
         unspent: Vec<PermitHash>,
         enrolments: impl IntoIterator<Item = (EnrolCodeHash, Vec<PermitHash>, Hour)>,
     ) -> Self {
-        let spent = |(code, permits, forget): (EnrolCodeHash, Vec<PermitHash>, Hour)| (code, (digest(&permits), forget));
+        let spent =
+            |(code, permits, forget): (EnrolCodeHash, Vec<PermitHash>, Hour)| (code, (digest(&permits), forget));
         Self {
             unspent: unspent.into_iter().collect(),
             spent_codes: enrolments.into_iter().map(spent).collect(),

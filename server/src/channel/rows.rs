@@ -16,13 +16,29 @@ use crate::spool::{Change, ChannelRow, Phase};
 /// One change to a row, asked for or due.
 #[derive(Debug)]
 enum RowChange<C> {
-    Open { permit: PermitHash, askers: Vec<Asker<C>> },
-    Rekey { end: End, at: Attachment<C>, old_key: EndPublic, new_key: EndPublic, asker: Asker<C> },
-    Close { end: End, at: Attachment<C>, asker: Asker<C> },
+    Open {
+        permit: PermitHash,
+        askers: Vec<Asker<C>>,
+    },
+    Rekey {
+        end: End,
+        at: Attachment<C>,
+        old_key: EndPublic,
+        new_key: EndPublic,
+        asker: Asker<C>,
+    },
+    Close {
+        end: End,
+        at: Attachment<C>,
+        asker: Asker<C>,
+    },
     NoteTried,
     Expire,
     /// `handed_over` once both backlogs are off the disk.
-    Forget { asker: Option<Asker<C>>, handed_over: bool },
+    Forget {
+        asker: Option<Asker<C>>,
+        handed_over: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -48,7 +48,6 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// A device: what it has on its own disk, and its present attachment.
 struct Device {
-    end: End,
     key: u8,
     conn: Option<u32>,
     /// Messages 1 to this were written.
@@ -67,9 +66,8 @@ struct Device {
 }
 
 impl Device {
-    fn new(end: End, key: u8) -> Self {
+    fn new(key: u8) -> Self {
         Self {
-            end,
             key,
             conn: None,
             written: 0,
@@ -107,8 +105,8 @@ impl World {
             rig: Rig::claimed(),
             batch: Batch::default(),
             taken: false,
-            a: Device::new(End::A, 1),
-            b: Device::new(End::B, 3),
+            a: Device::new(1),
+            b: Device::new(3),
             conns: 100,
         }
     }

@@ -70,13 +70,7 @@ pub(super) fn permit() -> Permit {
 }
 
 pub(super) fn open_request() -> Open {
-    Open {
-        channel: CHANNEL,
-        permit: permit(),
-        key_a: key(1),
-        key_b: key(2),
-        join_by: NonZeroU32::new(3_600).unwrap(),
-    }
+    Open { channel: CHANNEL, permit: permit(), key_a: key(1), key_b: key(2), join_by: NonZeroU32::new(3_600).unwrap() }
 }
 
 impl Rig {
