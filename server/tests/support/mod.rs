@@ -187,6 +187,10 @@ impl Pair {
     }
 }
 
+pub fn permit_hash() -> tacit_proto::PermitHash {
+    Permit::draw(&mut rng()).hash()
+}
+
 /// A sealed box that can be told from others. Only a device could tell whether it opens.
 pub fn sealed(number: u32) -> Bytes {
     sealed_of(SizeClass::Small, number)
