@@ -66,10 +66,11 @@ impl CommitQueue {
 
     /// Returns when the queue is short enough to ask for more.
     pub(crate) async fn has_room(&self) {
-        loop {
+        while lock(&self.waiting).changes.len() >= CROWDED {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
+            // It may have got shorter before this was heard of.
             if lock(&self.waiting).changes.len() < CROWDED {
                 return;
             }

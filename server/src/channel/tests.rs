@@ -7,6 +7,8 @@ mod rig;
 use tacit_proto::frame::{Answer, Event, FromRelay, Handle, Refusal};
 use tacit_proto::{End, NotABox};
 
+use crate::spool::SpoolError;
+
 use super::*;
 use crate::committer::Batch;
 use rig::{CHANNEL, GRACE, HOLD, Rig, at, small, window};

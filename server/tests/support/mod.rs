@@ -207,6 +207,13 @@ pub fn number_of(payload: &Bytes) -> u32 {
     u32::from_be_bytes(payload[2..6].try_into().unwrap())
 }
 
+/// Sends a box, and waits until the relay accepted it.
+pub async fn accepted(client: &mut Client<TcpStream>, handle: Handle, n: u64, number: u32) {
+    let sent = client.send(handle, n, sealed(number)).await;
+    let hold = client.welcome.limits.hold;
+    assert_eq!(client.answer(sent).await, Answer::Accepted { handle, n, hold });
+}
+
 /// A connection of a device.
 pub struct Client<S> {
     pub socket: WebSocketStream<S>,
