@@ -1,6 +1,6 @@
 //! `tacit-server run`: serves until it is told to end.
 
-use std::io::{Write, stdout};
+use std::io::{IsTerminal, Write, stderr, stdout};
 
 use tacit_server::Relay;
 use tokio::net::TcpListener;
@@ -37,7 +37,7 @@ fn start_log() -> Result<(), Failure> {
         .from_env()
         .map_err(|error| format!("{LOG_VARIABLE}: {error}"))?;
     let own = filter_fn(|event| event.target().starts_with("tacit_server"));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(own);
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(stderr().is_terminal()).with_filter(own);
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(wanted).with(lines))?;
     Ok(())
 }
