@@ -1,3 +1,42 @@
-//! The Tacit relay, as a library.
+//! The Tacit relay, as a library: it forwards sealed boxes between the two ends of a channel, and stores undelivered
+//! ones briefly. It knows channels, and nothing about people.
+//!
+//! One way through it: bytes become a frame (`connection`), a frame becomes a decision of one channel (`session`, `hub`,
+//! `channel`), the decision becomes frames and durable changes (`mailbox`, `committer`, [`spool`]).
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+mod backlog;
+mod channel;
+mod committer;
+mod config;
+mod connection;
+mod counters;
+mod effect;
+mod enrol;
+mod enrolment;
+mod grace;
+mod handshake;
+mod hub;
+mod mailbox;
+mod permits;
+mod proven;
+mod reader;
+mod relay;
+mod session;
+pub mod settings;
 pub mod spool;
+#[cfg(test)]
+mod testing;
+mod time;
+
+pub use config::{Config, ConfigError};
+pub use counters::{Counter, Counters};
+pub use enrolment::{Enrolments, Offer};
+pub use relay::{Relay, StartError, URL_FILE, run};
+pub use time::Clock;
+
+/// Takes a lock. What it guards is whole even if another thread panicked: sections are short and set no half states.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -4,7 +4,22 @@
 //! none of it. Everything the relay needs to decide is given back once, at start-up, in [`Recovered`]; after that the
 //! relay reads nothing but boxes ([`Spool::load`]).
 //!
-//! The trait is the seam for operators who outgrow one machine.
+//! The trait is the seam for operators who outgrow one machine. [`RedbSpool`] is the embedded default.
+
+mod batch;
+mod chain;
+mod epoch;
+mod fault;
+mod recovery;
+mod redb_spool;
+mod rows;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod transaction;
+
+pub use redb_spool::RedbSpool;
+pub use storage::{DataDir, Storage};
 
 use tacit_proto::{ChannelId, EndOf, EndPublic, EnrolCodeHash, Incarnation, PermitHash, SealedBox, SizeClass};
 
@@ -133,6 +148,9 @@ pub enum SpoolError {
     /// The disk is full or read-only, or failed. The change was not made.
     #[error("the spool cannot be written: {0}; free some space or check the disk, the relay goes on by itself")]
     Write(String),
+    /// The disk could not be read. What waits there still waits; try again.
+    #[error("the spool cannot be read: {0}; check the disk, the relay goes on by itself")]
+    Read(String),
     /// What was read back does not make sense.
     #[error("the spool is damaged: {0}; stop the relay and restore it from a backup")]
     Damaged(String),
@@ -156,7 +174,7 @@ pub trait Spool: Send + Sync + 'static {
     /// Reads waiting boxes of an end, from `from` upwards, at most `most` of them (the relay asks for few).
     ///
     /// # Errors
-    /// [`SpoolError::Damaged`] if a box cannot be read back.
+    /// [`SpoolError::Read`] if the disk cannot be read now; [`SpoolError::Damaged`] if a box cannot be read back.
     fn load(&self, of: EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, SpoolError>;
 
     /// Ends the epoch: wraps the live backlog keys anew and destroys the key of the epoch before, so that what was

@@ -1,0 +1,351 @@
+//! The committer: one thread, one transaction at a time, as many changes in each as there are.
+//!
+//! A lone change is committed at once; while a transaction is written, the next batch gathers. Nobody ever waits for a
+//! timer. While the disk cannot be written, what was asked for is refused and what must happen is kept, in order.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tacit_proto::EndOf;
+use tokio::sync::Notify;
+
+use crate::effect::OnFailure;
+use crate::lock;
+use crate::spool::{Change, Spool};
+
+/// Most changes in one transaction: beyond this, larger ones gain nothing and the first waits for the last.
+const MAX_BATCH: usize = 256;
+
+/// Changes in the queue from which on connections are read no further. Each may still add what its current frame asks
+/// for, so the queue is bounded by this and one frame a connection.
+const CROWDED: usize = 4 * MAX_BATCH;
+
+/// How often what must happen is tried again while nothing new comes.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+/// Changes that await their transaction. A leaf lock: whoever holds it takes no other.
+#[derive(Debug, Default)]
+struct Waiting {
+    changes: VecDeque<(Change, OnFailure)>,
+    /// A batch was taken and is not reported yet.
+    committing: bool,
+    turn_epoch: bool,
+    closed: bool,
+}
+
+impl Waiting {
+    fn is_idle(&self) -> bool {
+        self.changes.is_empty() && !self.committing
+    }
+}
+
+/// The way to the committer.
+#[derive(Debug, Default)]
+pub(crate) struct CommitQueue {
+    waiting: Mutex<Waiting>,
+    more: Condvar,
+    room: Notify,
+    idle: Notify,
+}
+
+impl CommitQueue {
+    /// Adds changes, in order and with nothing in between. Never blocks: see [`CommitQueue::has_room`].
+    pub(crate) fn push(&self, changes: impl IntoIterator<Item = (Change, OnFailure)>) {
+        lock(&self.waiting).changes.extend(changes);
+        self.more.notify_one();
+    }
+
+    /// Takes appends back that are not in a transaction yet.
+    pub(crate) fn withdraw(&self, end: EndOf, from: u64) {
+        lock(&self.waiting)
+            .changes
+            .retain(|(change, _)| !matches!(change, Change::Append { to, key, .. } if *to == end && key.seq >= from));
+    }
+
+    /// Returns when the queue is short enough to ask for more.
+    pub(crate) async fn has_room(&self) {
+        while lock(&self.waiting).changes.len() >= CROWDED {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            // It may have got shorter before this was heard of.
+            if lock(&self.waiting).changes.len() < CROWDED {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    /// Returns when everything that was pushed before was committed, or refused.
+    pub(crate) async fn is_flushed(&self) {
+        loop {
+            let idle = self.idle.notified();
+            tokio::pin!(idle);
+            idle.as_mut().enable();
+            if lock(&self.waiting).is_idle() {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    /// Has the spool's epoch turned between two transactions.
+    pub(crate) fn turn_epoch(&self) {
+        lock(&self.waiting).turn_epoch = true;
+        self.more.notify_one();
+    }
+
+    fn close(&self) {
+        lock(&self.waiting).closed = true;
+        self.more.notify_one();
+    }
+
+    /// Moves the next batch out, without parting changes that share a fate.
+    pub(crate) fn take(&self, batch: &mut Batch) {
+        let mut waiting = lock(&self.waiting);
+        let was_crowded = waiting.changes.len() >= CROWDED;
+        batch.take(&mut waiting.changes);
+        waiting.committing = true;
+        if was_crowded && waiting.changes.len() < CROWDED {
+            self.room.notify_waiters();
+        }
+    }
+
+    fn reported(&self) {
+        let mut waiting = lock(&self.waiting);
+        waiting.committing = false;
+        if waiting.changes.is_empty() {
+            self.idle.notify_waiters();
+        }
+    }
+
+    fn wait(&self, retry: bool) -> Wake {
+        let idle = |waiting: &mut Waiting| waiting.changes.is_empty() && !waiting.closed && !waiting.turn_epoch;
+        let waiting = lock(&self.waiting);
+        let mut waiting = if retry {
+            self.more.wait_timeout_while(waiting, RETRY_EVERY, idle).unwrap_or_else(PoisonError::into_inner).0
+        } else {
+            self.more.wait_while(waiting, idle).unwrap_or_else(PoisonError::into_inner)
+        };
+        let turn_epoch = std::mem::take(&mut waiting.turn_epoch);
+        Wake { turn_epoch, ends: waiting.closed && waiting.changes.is_empty() }
+    }
+}
+
+struct Wake {
+    turn_epoch: bool,
+    ends: bool,
+}
+
+/// Changes on their way into one transaction, and those that an earlier one could not make but must be made.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    changes: Vec<Change>,
+    fates: Vec<OnFailure>,
+    retries: Vec<Change>,
+}
+
+impl Batch {
+    fn take(&mut self, from: &mut VecDeque<(Change, OnFailure)>) {
+        while let Some((change, fate)) = from.pop_front() {
+            self.changes.push(change);
+            self.fates.push(fate);
+            if self.changes.len() >= MAX_BATCH && fate != OnFailure::WithNext {
+                break;
+            }
+        }
+    }
+
+    /// Commits what was kept, then the batch, and tells what became of each change that anybody waits for.
+    ///
+    /// Nothing goes before what was kept: a channel that could not be forgotten yet must not be opened anew first.
+    pub(crate) fn commit(&mut self, spool: &dyn Spool, mut tell: impl FnMut(&Change, bool)) -> bool {
+        let durable = self.commit_retries(spool) && self.commit_changes(spool);
+        if durable {
+            self.fates.clear();
+            self.changes.drain(..).for_each(|change| tell(&change, true));
+            return true;
+        }
+        // From the back, a change that shares its fate meets the fate first.
+        for at in (0..self.fates.len()).rev() {
+            if self.fates[at] == OnFailure::WithNext {
+                self.fates[at] = self.fates.get(at + 1).copied().unwrap_or(OnFailure::Tell);
+            }
+        }
+        for (change, fate) in self.changes.drain(..).zip(self.fates.drain(..)) {
+            match fate {
+                OnFailure::Retry => self.retries.push(change),
+                OnFailure::Tell | OnFailure::WithNext => tell(&change, false),
+            }
+        }
+        false
+    }
+
+    fn commit_retries(&mut self, spool: &dyn Spool) -> bool {
+        while !self.retries.is_empty() {
+            let some = self.retries.len().min(MAX_BATCH);
+            if let Err(error) = spool.commit(&self.retries[..some]) {
+                tracing::debug!(%error, "the spool cannot be written yet");
+                return false;
+            }
+            self.retries.drain(..some);
+        }
+        true
+    }
+
+    fn commit_changes(&self, spool: &dyn Spool) -> bool {
+        match self.changes.is_empty() {
+            true => true,
+            false => spool.commit(&self.changes).inspect_err(|error| tracing::debug!(%error, "a batch failed")).is_ok(),
+        }
+    }
+}
+
+/// The thread. Dropping it lets it commit what is queued, and ends it.
+pub(crate) struct Committer {
+    queue: Arc<CommitQueue>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Committer {
+    /// Starts the thread. `tell` is called on it, after each transaction, for each change that somebody waits for.
+    pub(crate) fn start(
+        queue: Arc<CommitQueue>,
+        spool: Arc<dyn Spool>,
+        tell: impl FnMut(&Change, bool) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let thread = std::thread::Builder::new().name("committer".to_owned()).spawn({
+            let queue = Arc::clone(&queue);
+            move || run(&queue, &*spool, tell)
+        })?;
+        Ok(Self { queue, thread: Some(thread) })
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the committer failed; what it had not committed was not accepted");
+        }
+    }
+}
+
+fn run(queue: &CommitQueue, spool: &dyn Spool, mut tell: impl FnMut(&Change, bool)) {
+    let mut batch = Batch::default();
+    let mut healthy = true;
+    let mut epoch_is_due = false;
+    loop {
+        let wake = queue.wait(!batch.retries.is_empty() || epoch_is_due);
+        queue.take(&mut batch);
+        let durable = batch.commit(spool, &mut tell);
+        queue.reported();
+        if durable != healthy {
+            healthy = durable;
+            match healthy {
+                true => tracing::info!("the spool can be written again"),
+                false => tracing::error!("the spool cannot be written: refusing new boxes, delivering what waits"),
+            }
+        }
+        epoch_is_due |= wake.turn_epoch;
+        if epoch_is_due {
+            match spool.turn_epoch() {
+                Ok(()) => epoch_is_due = false,
+                Err(error) => tracing::warn!(%error, "the epoch goes on; trying again"),
+            }
+        }
+        if wake.ends {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tacit_proto::{ChannelId, End, EndPublic, Permit, SealedBox, SizeClass};
+
+    use super::*;
+    use crate::spool::{BoxKey, ChannelRow, EndRow, Hour, Phase};
+    use crate::testing::MemorySpool;
+
+    const CHANNEL: ChannelId = ChannelId::from_bytes([1; 16]);
+    const TO: EndOf = EndOf { channel: CHANNEL, end: End::A };
+
+    fn row(key: u8) -> ChannelRow {
+        let end = EndRow { key: EndPublic::from_bytes([key; 32]), spent_invite: None };
+        ChannelRow { a: end.clone(), b: end, phase: Phase::Claimed, invite_tried: false }
+    }
+
+    fn append(seq: u64) -> (Change, OnFailure) {
+        let mut bytes = vec![0; SizeClass::Small.box_len()];
+        bytes[..2].copy_from_slice(&SizeClass::Small.header());
+        let sealed = SealedBox::check(bytes.into()).unwrap();
+        (Change::Append { to: TO, key: BoxKey { seq, expires: Hour(1) }, sealed }, OnFailure::Tell)
+    }
+
+    fn commit(queue: &CommitQueue, batch: &mut Batch, spool: &MemorySpool) -> Vec<bool> {
+        queue.take(batch);
+        let mut told = Vec::new();
+        batch.commit(spool, |_, durable| told.push(durable));
+        told
+    }
+
+    #[test]
+    fn what_must_happen_happens_before_anything_newer() {
+        let (queue, mut batch, spool) = (CommitQueue::default(), Batch::default(), MemorySpool::default());
+        queue.push([(Change::PutChannel(CHANNEL, row(1)), OnFailure::Tell)]);
+        assert_eq!(commit(&queue, &mut batch, &spool), [true]);
+        spool.fail(true);
+        queue.push([(Change::ForgetChannel(CHANNEL), OnFailure::Retry)]);
+        assert_eq!(commit(&queue, &mut batch, &spool), []);
+        spool.fail(false);
+        queue.push([(Change::PutChannel(CHANNEL, row(2)), OnFailure::Tell)]);
+        assert_eq!(commit(&queue, &mut batch, &spool), [true]);
+        assert_eq!(spool.row(CHANNEL), Some(row(2)));
+    }
+
+    #[test]
+    fn changes_that_share_a_fate_are_never_parted() {
+        let (queue, mut batch, spool) = (CommitQueue::default(), Batch::default(), MemorySpool::default());
+        let permit = Permit::from_bytes([1; 32]).hash();
+        spool.add_permit(permit);
+        queue.push([(Change::PutChannel(CHANNEL, row(1)), OnFailure::Tell)]);
+        queue.push((1..MAX_BATCH as u64 - 1).map(append));
+        let pair = [
+            (Change::SpendPermit(permit), OnFailure::WithNext),
+            (Change::PutChannel(CHANNEL, row(2)), OnFailure::Tell),
+        ];
+        queue.push(pair);
+        assert_eq!(commit(&queue, &mut batch, &spool).len(), MAX_BATCH + 1);
+        assert!(!spool.has_permit(permit));
+        assert_eq!(spool.row(CHANNEL), Some(row(2)));
+    }
+
+    #[test]
+    fn a_withdrawn_append_is_never_committed() {
+        let (queue, mut batch, spool) = (CommitQueue::default(), Batch::default(), MemorySpool::default());
+        queue.push([(Change::PutChannel(CHANNEL, row(1)), OnFailure::Tell)]);
+        queue.push((1..=4).map(append));
+        queue.withdraw(TO, 3);
+        commit(&queue, &mut batch, &spool);
+        assert_eq!(spool.boxes_at(TO).len(), 2);
+    }
+
+    #[test]
+    fn dropping_the_committer_commits_what_is_queued() {
+        let spool = Arc::new(MemorySpool::default());
+        let queue = Arc::new(CommitQueue::default());
+        queue.push([(Change::PutChannel(CHANNEL, row(1)), OnFailure::Tell)]);
+        queue.push((1..=1_000).map(append));
+        let (tell, told) = std::sync::mpsc::channel();
+        let same_spool: Arc<dyn Spool> = spool.clone();
+        let committer = Committer::start(queue, same_spool, move |_, durable| tell.send(durable).unwrap()).unwrap();
+        drop(committer);
+        assert_eq!(told.iter().filter(|durable| *durable).count(), 1_001);
+        assert_eq!(spool.boxes_at(TO).len(), 1_000);
+    }
+}

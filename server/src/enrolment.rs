@@ -1,0 +1,185 @@
+//! What the operator's `enrol` leaves for the relay: one small file per enrolment code, named by the code's hash.
+//!
+//! Files, so that it works whether the relay runs or not, and so that neither process needs the other's lock. The code
+//! itself is in the printed link and nowhere else.
+
+use std::fs;
+use std::io::{self, Write};
+use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tacit_proto::EnrolCodeHash;
+
+const FOLDER: &str = "enrolments";
+
+/// What a code is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Offer {
+    /// How many permits may be drawn under it.
+    pub permits: NonZeroU16,
+    /// Until when, in seconds since the Unix epoch.
+    pub expires: u64,
+}
+
+/// The folder of a relay's open enrolments.
+#[derive(Clone, Debug)]
+pub struct Enrolments {
+    folder: PathBuf,
+}
+
+impl Enrolments {
+    /// Opens the folder in a data folder. Makes both if they are missing, readable by their owner only.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn open(data: &Path) -> io::Result<Self> {
+        let folder = data.join(FOLDER);
+        make_private_folder(&folder)?;
+        Ok(Self { folder })
+    }
+
+    fn path(&self, code: &EnrolCodeHash) -> PathBuf {
+        self.folder.join(hex::encode(code.as_bytes()))
+    }
+
+    /// Leaves an offer for the relay. When this returns, it is durable.
+    ///
+    /// # Errors
+    /// What the file system says. No offer was left then.
+    pub fn add(&self, code: &EnrolCodeHash, offer: Offer) -> io::Result<()> {
+        let text = toml::to_string(&offer).map_err(io::Error::other)?;
+        let path = self.path(code);
+        let unfinished = path.with_extension("new");
+        let mut file = private_file(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, &path)?;
+        fs::File::open(&self.folder)?.sync_all()
+    }
+
+    /// The offer under a code. `None` if there is none, or none that can be read.
+    pub(crate) fn find(&self, code: &EnrolCodeHash) -> Option<Offer> {
+        read(&self.path(code))
+    }
+
+    /// The code was spent, or expired.
+    pub(crate) fn remove(&self, code: &EnrolCodeHash) {
+        if let Err(error) = fs::remove_file(self.path(code))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "a used enrolment could not be removed; it is worth nothing any more");
+        }
+    }
+
+    /// Whether a code is open.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(crate) fn is_empty(&self) -> io::Result<bool> {
+        Ok(fs::read_dir(&self.folder)?.flatten().all(|entry| read(&entry.path()).is_none()))
+    }
+
+    /// Removes the offers that expired, and those whose code `is_spent`: the relay ended between the two steps.
+    pub(crate) fn tidy(&self, unix: u64, is_spent: impl Fn(&EnrolCodeHash) -> bool) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)?.flatten() {
+            let mut hash = [0; EnrolCodeHash::LEN];
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if hex::decode_to_slice(name, &mut hash).is_err() {
+                continue;
+            }
+            let code = EnrolCodeHash::from_bytes(hash);
+            if is_spent(&code) || self.find(&code).is_some_and(|offer| offer.expires <= unix) {
+                self.remove(&code);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Option<Offer> {
+    if path.extension().is_some() {
+        return None;
+    }
+    let text = fs::read_to_string(path).ok()?;
+    toml::from_str(&text).inspect_err(|_| tracing::warn!("an enrolment's file is damaged; make a new one")).ok()
+}
+
+/// Makes a folder that only its owner may read, with all above it.
+///
+/// # Errors
+/// What the file system says.
+pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Opens a file for writing anew that only its owner may read.
+pub(crate) fn private_file(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use tacit_proto::EnrolCode;
+
+    use super::*;
+
+    fn offer(expires: u64) -> Offer {
+        Offer { permits: NonZeroU16::new(50).unwrap(), expires }
+    }
+
+    #[test]
+    fn an_offer_is_found_by_its_code_alone_and_only_its_owner_reads_it() {
+        let data = tempfile::tempdir().unwrap();
+        let enrolments = Enrolments::open(&data.path().join("new")).unwrap();
+        let (code, other) = (EnrolCode::from_bytes([1; 32]), EnrolCode::from_bytes([2; 32]));
+        assert!(enrolments.is_empty().unwrap());
+        enrolments.add(&code.hash(), offer(100)).unwrap();
+        assert!(!enrolments.is_empty().unwrap());
+        assert_eq!(enrolments.find(&code.hash()), Some(offer(100)));
+        assert_eq!(enrolments.find(&other.hash()), None);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode(&enrolments.path(&code.hash())), 0o600);
+            assert_eq!(mode(&enrolments.folder), 0o700);
+        }
+        let written = fs::read(enrolments.path(&code.hash())).unwrap();
+        assert!(!written.windows(32).any(|bytes| bytes == code.secret_bytes()));
+    }
+
+    #[test]
+    fn tidying_keeps_what_is_open() {
+        let data = tempfile::tempdir().unwrap();
+        let enrolments = Enrolments::open(data.path()).unwrap();
+        let codes: Vec<_> = (0..3).map(|number| EnrolCode::from_bytes([number; 32]).hash()).collect();
+        for (code, expires) in codes.iter().zip([99, 101, 101]) {
+            enrolments.add(code, offer(expires)).unwrap();
+        }
+        enrolments.tidy(100, |code| *code == codes[2]).unwrap();
+        let left: Vec<bool> = codes.iter().map(|code| enrolments.find(code).is_some()).collect();
+        assert_eq!(left, [false, true, false]);
+    }
+
+    #[test]
+    fn a_damaged_offer_is_none() {
+        let data = tempfile::tempdir().unwrap();
+        let enrolments = Enrolments::open(data.path()).unwrap();
+        let code = EnrolCode::from_bytes([1; 32]).hash();
+        for text in ["", "permits = 0\nexpires = 5", "permits = 5", "permits = 5\nexpires = 5\nmore = 1"] {
+            fs::write(enrolments.path(&code), text).unwrap();
+            assert_eq!(enrolments.find(&code), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! A relay from start to end: opens the data folder, serves connections, and ends without losing what it was given.
+
+use std::fmt::Write as _;
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tacit_proto::link::RelayAddress;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use crate::committer::Committer;
+use crate::config::{Config, ConfigError};
+use crate::connection::{self, Stage};
+use crate::counters::Counters;
+use crate::enrolment::{Enrolments, private_file};
+use crate::hub::{Hub, Scratch};
+use crate::reader::{LoadQueue, Reader};
+use crate::spool::{Recovered, RedbSpool, Spool, SpoolError};
+use crate::{grace, lock};
+
+/// The file in the data folder where a running relay notes its address, for `enrol`.
+pub const URL_FILE: &str = "url";
+
+/// How long devices may take to hear that the relay ends.
+const GOODBYES: Duration = Duration::from_secs(10);
+
+/// Longest wait after a connection could not be accepted, for want of file descriptors, say.
+const MAX_ACCEPT_WAIT: Duration = Duration::from_secs(1);
+
+/// Why a relay does not start. Nothing was lost or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is not accepted.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The spool cannot be opened.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The data folder or a thread cannot be made.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::System { what, source }
+}
+
+/// A relay that has its data folder open, and serves when told to.
+pub struct Relay {
+    hub: Arc<Hub>,
+    config: Arc<Config>,
+    stage: watch::Sender<Stage>,
+    // In this order: the reader reports to channels, whose changes the committer then still makes.
+    reader: Reader,
+    committer: Committer,
+}
+
+impl Relay {
+    /// Opens the data folder, or makes it.
+    ///
+    /// # Errors
+    /// [`StartError`], which says what to do.
+    pub fn open(config: Config) -> Result<Self, StartError> {
+        config.check()?;
+        let enrolments = Enrolments::open(&config.data).map_err(system("the data folder cannot be made"))?;
+        let (spool, recovered) = RedbSpool::open(&config.data)?;
+        Self::with_spool(config, enrolments, Arc::new(spool), recovered)
+    }
+
+    /// Starts on another spool than the embedded one.
+    ///
+    /// # Errors
+    /// [`StartError`], which says what to do.
+    pub fn with_spool(
+        config: Config,
+        enrolments: Enrolments,
+        spool: Arc<dyn Spool>,
+        recovered: Recovered,
+    ) -> Result<Self, StartError> {
+        config.check()?;
+        let (load_queue, loads) = LoadQueue::new();
+        let stop = load_queue.clone();
+        let hub = Arc::new(Hub::new(config.rules(), config.clock.clone(), recovered, enrolments, load_queue));
+        hub.tidy_enrolments();
+        let reader = Reader::start(Arc::clone(&hub), Arc::clone(&spool), &stop, loads)
+            .map_err(system("the reader's thread cannot be started"))?;
+        let committer = Committer::start(Arc::clone(&hub.queue), spool, {
+            let hub = Arc::clone(&hub);
+            let mut scratch = Scratch::default();
+            move |change, durable| hub.committed(&mut scratch, change, durable)
+        })
+        .map_err(system("the committer's thread cannot be started"))?;
+        let (stage, _) = watch::channel(Stage::Serving);
+        Ok(Self { hub, config: Arc::new(config), stage, reader, committer })
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.hub.counters)
+    }
+
+    /// Whether nobody was ever enrolled here, nor is about to be.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let has_permits = lock(&self.hub.permits).has_unspent();
+        !has_permits && !self.hub.has_channels() && self.hub.enrolments.is_empty().unwrap_or(false)
+    }
+
+    /// Serves one device on any stream: TCP, TLS, a pipe in memory, a simulated network.
+    pub fn serve_connection<S>(&self, stream: S) -> impl Future<Output = ()> + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        connection::serve(stream, Arc::clone(&self.hub), Arc::clone(&self.config), self.stage.subscribe())
+    }
+
+    /// Serves until `shutdown` is ready. Then it takes no more requests, makes durable what is under way, tells every
+    /// device, and returns when all of them were told.
+    ///
+    /// # Errors
+    /// If the listener's own address cannot be read.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        self.note_url(listener.local_addr()?);
+        let mut chores = JoinSet::new();
+        let hub = Arc::clone(&self.hub);
+        chores.spawn(async move { grace::run(&hub).await });
+        chores.spawn(sweep(Arc::clone(&self.hub), self.config.sweep_every));
+        // Every connection holds a sender: when none is left, all have ended.
+        let (guard, mut all_ended) = mpsc::channel::<()>(1);
+        tokio::select! {
+            () = shutdown => {}
+            () = self.accept(&listener, &guard) => {}
+        }
+        drop(listener);
+        tracing::info!("ending: finishing what is under way");
+        self.stage.send_replace(Stage::Finishing);
+        self.hub.flush().await;
+        self.stage.send_replace(Stage::Ending);
+        drop(guard);
+        if timeout(GOODBYES, all_ended.recv()).await.is_err() {
+            tracing::warn!("some devices did not hear in time that the relay ends; they lose nothing");
+        }
+        chores.shutdown().await;
+        // The threads end when they have done what is queued.
+        let Self { reader, committer, .. } = self;
+        drop(reader);
+        drop(committer);
+        Ok(())
+    }
+
+    async fn accept(&self, listener: &TcpListener, guard: &mpsc::Sender<()>) {
+        let places = Arc::new(Semaphore::new(self.config.connections));
+        let mut wait = Duration::from_millis(5);
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    wait = Duration::from_millis(5);
+                    let (served, guard) = (self.serve_tcp(stream), guard.clone());
+                    tokio::spawn(async move {
+                        served.await;
+                        drop((place, guard));
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(wait).await;
+                    wait = (wait * 2).min(MAX_ACCEPT_WAIT);
+                }
+            }
+        }
+    }
+
+    fn serve_tcp(&self, stream: TcpStream) -> impl Future<Output = ()> + use<> {
+        // Frames are flushed when they are complete: waiting for more would only delay them.
+        drop(stream.set_nodelay(true));
+        self.serve_connection(stream)
+    }
+
+    /// Notes the address that enrolment links are to carry.
+    fn note_url(&self, listens_on: SocketAddr) {
+        let mut url = self.config.url.as_ref().map(|url| RelayAddress::as_str(url).to_owned()).unwrap_or_default();
+        if url.is_empty() {
+            let written = write!(url, "ws://{listens_on}");
+            debug_assert!(written.is_ok(), "writing to a string does not fail");
+        }
+        let path = self.config.data.join(URL_FILE);
+        if let Err(error) = private_file(&path).and_then(|mut file| file.write_all(url.as_bytes())) {
+            tracing::warn!(%error, "the relay's address could not be noted; give it to `enrol` with --url");
+        }
+    }
+}
+
+/// Serves on a listener until `shutdown` is ready: [`Relay::open`], then [`Relay::serve`].
+///
+/// # Errors
+/// [`StartError`], which says what to do.
+pub async fn run(listener: TcpListener, shutdown: impl Future<Output = ()>, config: Config) -> Result<(), StartError> {
+    Relay::open(config)?.serve(listener, shutdown).await.map_err(system("the listener failed"))
+}
+
+/// Does at every full hour what the time asks for. Never returns.
+async fn sweep(hub: Arc<Hub>, every: Duration) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut swept = None;
+    loop {
+        ticks.tick().await;
+        let hour = hub.now().hour();
+        if swept != Some(hour) {
+            swept = Some(hour);
+            hub.sweep().await;
+        }
+    }
+}

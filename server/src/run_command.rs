@@ -1,0 +1,76 @@
+//! `tacit-server run`: serves until it is told to end.
+
+use std::io::{IsTerminal, Write, stderr, stdout};
+
+use tacit_server::Relay;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+
+use crate::Failure;
+use crate::args::Run;
+
+const LOG_VARIABLE: &str = "TACIT_LOG";
+
+pub(crate) fn run(args: &Run) -> Result<(), Failure> {
+    start_log()?;
+    let settings = args.settings()?;
+    let listen = settings.listen()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(listen);
+        let listener = listener.await.map_err(|error| format!("{listen} cannot be listened on: {error}"))?;
+        let relay = Relay::open(settings.config())?;
+        let shutdown = until_told_to_end()?;
+        announce(&listener, &relay, args)?;
+        relay.serve(listener, shutdown).await?;
+        Ok(())
+    })
+}
+
+/// The log goes to standard error, and has this program's own events only: those of the WebSocket library show frames.
+fn start_log() -> Result<(), Failure> {
+    let wanted = EnvFilter::builder()
+        .with_default_directive(tracing::Level::INFO.into())
+        .with_env_var(LOG_VARIABLE)
+        .from_env()
+        .map_err(|error| format!("{LOG_VARIABLE}: {error}"))?;
+    let own = filter_fn(|event| event.target().starts_with("tacit_server"));
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(stderr().is_terminal()).with_filter(own);
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(wanted).with(lines))?;
+    Ok(())
+}
+
+/// Says that it serves, and on an empty relay what to do next.
+fn announce(listener: &TcpListener, relay: &Relay, args: &Run) -> Result<(), Failure> {
+    let mut out = stdout().lock();
+    writeln!(out, "ready ws://{}", listener.local_addr()?)?;
+    if relay.is_empty() {
+        writeln!(out, "Nobody is enrolled here yet. For each therapist, run")?;
+        writeln!(out, "    tacit-server enrol{}", args.for_enrol())?;
+        writeln!(out, "and give them the link that it prints. It works while this relay runs.")?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// Ready at the first SIGTERM or SIGINT. At the second, the program ends at once: nothing accepted is lost by that.
+fn until_told_to_end() -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        either(&mut terminate, &mut interrupt).await;
+        tokio::spawn(async move {
+            either(&mut terminate, &mut interrupt).await;
+            std::process::exit(1);
+        });
+    })
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

@@ -1,0 +1,237 @@
+//! What one connection may do, and what it is told: requests in, frames out. Which bytes carry them is not known here.
+//!
+//! A session belongs to its connection's task alone; others reach it through its mailbox.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use tacit_proto::frame::{
+    Answer, AttachItem, Attached, FromRelay, Handle, Refusal, Request, RequestId, ToRelay, Window,
+};
+use tacit_proto::{Challenge, Command, EndOf, EndPublic, Proof, RelaySessionKey, SealedBox};
+
+use crate::channel::ProtocolError;
+use crate::effect::{Asker, Attachment};
+use crate::hub::{Hub, Scratch};
+use crate::mailbox::{Conn, Mailbox};
+use crate::proven;
+
+/// Most live attachments of one connection.
+const MAX_HANDLES: usize = 4_096;
+
+/// Bytes of boxes that are taken for writing at once. What does not fit waits in its backlog.
+const WRITE_BUDGET: usize = 64 * 1024;
+
+/// Proofs that are checked before other connections get a turn: some 0.1 ms each.
+const PROOFS_AT_A_TIME: usize = 8;
+
+pub(crate) struct Session {
+    hub: Arc<Hub>,
+    mailbox: Arc<Mailbox>,
+    key: RelaySessionKey,
+    /// Given out and not known to be gone. The channels know what is live.
+    handles: HashMap<Handle, EndOf>,
+    next_handle: u32,
+    in_flight: usize,
+    most_in_flight: usize,
+    has_proven: bool,
+    /// Ends that have something to pull.
+    ready: VecDeque<(EndOf, Handle)>,
+    scratch: Scratch,
+}
+
+impl Session {
+    pub(crate) fn new(hub: Arc<Hub>, most_in_flight: u32) -> Self {
+        Self {
+            hub,
+            mailbox: Arc::default(),
+            key: RelaySessionKey::draw(&mut rand_core::UnwrapErr(getrandom::SysRng)),
+            handles: HashMap::new(),
+            next_handle: 1,
+            in_flight: 0,
+            most_in_flight: most_in_flight as usize,
+            has_proven: false,
+            ready: VecDeque::new(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    pub(crate) const fn challenge(&self) -> &Challenge {
+        self.key.challenge()
+    }
+
+    /// Whether the device ever attached an end on this connection.
+    pub(crate) const fn has_proven(&self) -> bool {
+        self.has_proven
+    }
+
+    /// Whether a frame may be taken now. Acks always may: what others have in flight may wait for them.
+    pub(crate) const fn may_take(&self, frame: &ToRelay) -> bool {
+        matches!(frame, ToRelay::Ack { .. }) || self.in_flight < self.most_in_flight
+    }
+
+    /// Returns when there may be something to write.
+    pub(crate) async fn has_post(&self) {
+        self.mailbox.arrived().await;
+    }
+
+    fn attachment(&self, handle: Handle) -> Attachment<Conn> {
+        Attachment { conn: Conn(Arc::clone(&self.mailbox)), handle }
+    }
+
+    fn asker(&self, request: RequestId) -> Asker<Conn> {
+        Asker { conn: Conn(Arc::clone(&self.mailbox)), request }
+    }
+
+    // Out.
+
+    /// Moves what there is to write into `frames`, within the budget. Returns whether there is more.
+    pub(crate) fn collect(&mut self, frames: &mut Vec<FromRelay>) -> bool {
+        self.mailbox.take(frames, &mut self.ready);
+        let answers = frames.iter().filter(|frame| matches!(frame, FromRelay::Answer(..))).count();
+        self.in_flight = self.in_flight.saturating_sub(answers);
+        let mut budget = WRITE_BUDGET;
+        for _ in 0..self.ready.len() {
+            if budget == 0 {
+                break;
+            }
+            let Some((of, handle)) = self.ready.pop_front() else { break };
+            let at = self.attachment(handle);
+            let pulled = self.hub.pull(&mut self.scratch, of, &at, budget, frames);
+            budget = budget.saturating_sub(pulled.bytes);
+            if pulled.more {
+                self.ready.push_back((of, handle));
+            }
+        }
+        !self.ready.is_empty()
+    }
+
+    // In.
+
+    /// Does what a frame asks for. Every request is answered exactly once, through the mailbox.
+    pub(crate) async fn take(&mut self, frame: ToRelay) -> Result<(), ProtocolError> {
+        let (id, request) = match frame {
+            ToRelay::Ack { handle, up_to } => return self.ack(handle, up_to),
+            ToRelay::Request(id, request) => (id, request),
+        };
+        self.in_flight += 1;
+        let asker = self.asker(id);
+        match request {
+            Request::Send { handle, n, payload } => {
+                self.hub.queue.has_room().await;
+                // The copy lets go of the read buffer that the box came in.
+                let sealed = SealedBox::check(payload).map(|sealed| sealed.to_owned_buffer());
+                let Some(of) = self.handles.get(&handle).copied() else {
+                    self.hub.refuse(&asker, Refusal::NotAllowed);
+                    return Ok(());
+                };
+                let at = self.attachment(handle);
+                self.hub.send(&mut self.scratch, of, &at, n, asker, sealed);
+            }
+            Request::Attach { items, window } => self.attach(id, &items, window).await,
+            Request::Rekey { handle, new_key, proof } => self.rekey(asker, handle, new_key, &proof).await,
+            Request::Close { handle } => {
+                self.hub.queue.has_room().await;
+                let at = self.attachment(handle);
+                match self.handles.get(&handle) {
+                    Some(of) => self.hub.close(&mut self.scratch, *of, at, asker),
+                    None => self.hub.refuse(&asker, Refusal::NotAllowed),
+                }
+            }
+            Request::Open(open) => {
+                self.hub.queue.has_room().await;
+                self.hub.open(&mut self.scratch, &open, asker);
+            }
+            Request::Enrol { code, permit_hashes } => {
+                self.hub.queue.has_room().await;
+                self.hub.enrol(&code, permit_hashes, asker).await;
+            }
+            Request::Ping => {
+                self.forget_dead_handles();
+                let mut handles: Vec<Handle> = self.handles.keys().copied().collect();
+                handles.sort_unstable();
+                self.hub.answer(&asker, Answer::Pong(handles));
+            }
+            Request::Unknown => self.hub.refuse(&asker, Refusal::Unsupported),
+        }
+        Ok(())
+    }
+
+    fn ack(&mut self, handle: Handle, up_to: u64) -> Result<(), ProtocolError> {
+        let at = self.attachment(handle);
+        match self.handles.get(&handle) {
+            Some(of) => self.hub.ack(&mut self.scratch, *of, &at, up_to),
+            None if (1..self.next_handle).contains(&handle.0) => Ok(()),
+            None => Err(ProtocolError),
+        }
+    }
+
+    async fn attach(&mut self, id: RequestId, items: &[AttachItem], window: Window) {
+        // Others may leave events for a new handle while the rest is checked: the answer goes before them.
+        let before = self.mailbox.len();
+        let mut results = Vec::with_capacity(items.len());
+        for (number, item) in items.iter().enumerate() {
+            if number % PROOFS_AT_A_TIME == PROOFS_AT_A_TIME - 1 {
+                tokio::task::yield_now().await;
+            }
+            results.push(self.attach_one(item, window));
+        }
+        let used = results.iter().filter(|result| **result == Err(Refusal::Used)).count();
+        if used > 0 {
+            // Who tried the invite may know that it was used only when the opener is sure to be told.
+            self.mailbox.until_tried_noted(used).await;
+        }
+        self.mailbox.answer_at(before, id, Answer::Attach(results));
+    }
+
+    fn attach_one(&mut self, item: &AttachItem, window: Window) -> Result<Attached, Refusal> {
+        let keys = self.hub.keys(item.of);
+        let proven = proven::check(&self.key, &keys, item.of, &Command::Attach, &item.proof);
+        let proven = proven.ok_or(Refusal::NotAllowed)?;
+        if self.handles.len() >= MAX_HANDLES {
+            self.forget_dead_handles();
+            if self.handles.len() >= MAX_HANDLES {
+                return Err(Refusal::TooLarge);
+            }
+        }
+        let handle = Handle(self.next_handle);
+        let at = self.attachment(handle);
+        let attached = self.hub.attach(&mut self.scratch, &proven, at, window)?;
+        // A handle that was never given out must not become one that was.
+        self.next_handle += 1;
+        self.handles.insert(handle, item.of);
+        self.has_proven = true;
+        Ok(attached)
+    }
+
+    async fn rekey(&mut self, asker: Asker<Conn>, handle: Handle, new_key: EndPublic, proof: &Proof) {
+        self.hub.queue.has_room().await;
+        let Some(of) = self.handles.get(&handle).copied() else {
+            return self.hub.refuse(&asker, Refusal::NotAllowed);
+        };
+        let (keys, at) = (self.hub.keys(of), self.attachment(handle));
+        match proven::check(&self.key, &keys, of, &Command::Rekey(&new_key), proof) {
+            Some(proven) => self.hub.rekey(&mut self.scratch, &proven, at, new_key, asker),
+            None => self.hub.refuse(&asker, Refusal::NotAllowed),
+        }
+    }
+
+    /// Asks the channels, so that a handle is in a `Pong` only if it is live there.
+    fn forget_dead_handles(&mut self) {
+        let (hub, mailbox) = (&self.hub, &self.mailbox);
+        self.handles.retain(|handle, of| {
+            hub.is_attached(*of, &Attachment { conn: Conn(Arc::clone(mailbox)), handle: *handle })
+        });
+    }
+}
+
+impl Drop for Session {
+    /// However the connection ended, its ends are free, and what they had not acked goes to disk.
+    fn drop(&mut self) {
+        self.mailbox.close();
+        for (handle, of) in std::mem::take(&mut self.handles) {
+            let at = self.attachment(handle);
+            self.hub.detach(&mut self.scratch, of, &at);
+        }
+    }
+}

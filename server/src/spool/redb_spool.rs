@@ -1,0 +1,357 @@
+//! The embedded spool: one redb file, and the file of epoch keys beside it.
+//!
+//! `rows` says what is on the disk and why no crash loses it, `chain` how boxes are wrapped, `epoch` where the keys to
+//! that are kept and destroyed, `transaction` how a failed write is taken back.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use redb::{Builder, Database, ReadableDatabase};
+use tacit_proto::{EndOf, SealedBox};
+
+use super::batch::{Wrapping, apply};
+use super::chain::{BacklogRow, Chains, Link, Place, unwrap_box};
+use super::epoch::{self, EpochId, EpochKey, Keyring, SlotFile};
+use super::fault::{Fault, guarded};
+use super::recovery::{found, last_commit, mostly_dead, recover};
+use super::rows::{BACKLOGS, BOXES, MAX_SEQ, box_from_key, box_key, end_from_key, end_key};
+use super::storage::{DataDir, Storage};
+use super::transaction::{Failed, Tables, Undo, transact};
+use super::{Change, Recovered, Spool, SpoolError};
+
+/// Most memory that redb uses for pages. A large batch is 4 MiB.
+const CACHE: usize = 32 << 20;
+
+/// No file that nothing was ever committed to is longer: redb makes it 72 KiB.
+const UNFOUNDED_LEN: u64 = 128 << 10;
+
+/// A spool in a folder of one machine.
+///
+/// One thread writes at a time, and any number read beside it. After an I/O error whoever comes next opens the database
+/// anew: nothing needs to be restarted once the disk is well again.
+///
+/// Locks are taken in the order of the fields.
+pub struct RedbSpool {
+    writer: Mutex<Writer>,
+    state: RwLock<State>,
+    chains: Mutex<Chains>,
+    storage: Box<dyn Storage>,
+}
+
+/// What only the writer touches.
+struct Writer {
+    slots: SlotFile,
+    /// The key of an epoch that could not begin yet. Rows may be wrapped under it if the failure came late, so it is
+    /// tried again and not replaced.
+    next_epoch: Option<(EpochId, EpochKey)>,
+    /// The number of the last transaction.
+    commits: u64,
+    /// A transaction that was reported as failed and may have landed.
+    doubtful: Option<Box<Undo>>,
+}
+
+/// What readers share with the writer.
+struct State {
+    /// `None` after an error, until it was opened again.
+    db: Option<Database>,
+    /// Counts the openings, so that an error is not held against a later one.
+    opening: u64,
+    keys: Keyring,
+}
+
+/// Why boxes could not be loaded.
+struct LoadFault {
+    fault: Fault,
+    /// The opening whose handle is to be closed, if redb and not the row's content is at fault.
+    handle: Option<u64>,
+}
+
+impl RedbSpool {
+    /// Opens the spool in a folder, or makes it there.
+    ///
+    /// It begins a new epoch, so that restarting often does not keep deleted boxes openable, and compacts the file if
+    /// more than half of it is dead. A disk that cannot be written stops neither: the relay can at least deliver.
+    ///
+    /// # Errors
+    /// Any [`SpoolError`]; the folder is as it was.
+    pub fn open(dir: &Path) -> Result<(Self, Recovered), SpoolError> {
+        Self::open_on(DataDir::open(dir)?)
+    }
+
+    /// Opens the spool on another storage than a folder: a disk that fails on purpose, say.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_on(storage: impl Storage) -> Result<(Self, Recovered), SpoolError> {
+        let (spool, recovered) = Self::start(Box::new(storage)).map_err(Fault::on_write)?;
+        match spool.turn_epoch() {
+            Ok(()) => {}
+            Err(SpoolError::Write(why)) => tracing::warn!(why, "the epoch goes on: the spool cannot be written"),
+            Err(other) => return Err(other),
+        }
+        Ok((spool, recovered))
+    }
+
+    fn start(storage: Box<dyn Storage>) -> Result<(Self, Recovered), Fault> {
+        let (slots, found) = SlotFile::open(storage.epoch_keys()?)?;
+        let (db, commits) = match open_database(&*storage) {
+            // redb marks a new file as its own last of all. Cut before that, it opens no more; but nothing was ever
+            // committed to it without an epoch key, and there never was one.
+            Err(Fault::Damaged(_)) if found.is_empty() && storage.database_len()? <= UNFOUNDED_LEN => {
+                storage.discard_database()?;
+                open_database(&*storage)?
+            }
+            opened => opened?,
+        };
+        let (recovered, epochs) = guarded(|| recover(&db))?;
+        let mut keys = Keyring::default();
+        for (id, key) in found.into_iter().filter(|(id, _)| epochs.contains(id)) {
+            keys.add(id, key);
+            // Whichever it is: a new epoch is about to begin, and if it cannot, one that is on the disk must do.
+            keys.set_current(id);
+        }
+        if epochs.iter().any(|id| keys.get(id).is_none()) {
+            return Err(Fault::Damaged("an epoch key that backlogs are wrapped under"));
+        }
+        let db = compact_if_mostly_dead(&*storage, db, &recovered);
+        let writer = Writer { slots, next_epoch: None, commits, doubtful: None };
+        let state = State { db, opening: 0, keys };
+        let chains = Mutex::default();
+        Ok((Self { writer: Mutex::new(writer), state: RwLock::new(state), chains, storage }, recovered))
+    }
+
+    /// Runs one transaction of the writer. After an error nothing of it was made, or will be seen to have been.
+    fn write<T>(
+        &self,
+        writer: &mut Writer,
+        work: impl FnOnce(&mut Tables<'_>, &Keyring) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.ensure_open(writer)?;
+        let commit = writer.commits + 1;
+        let state = self.read();
+        let db = state.db.as_ref().ok_or_else(closed)?;
+        let done = transact(db, commit, |tables| work(tables, &state.keys));
+        drop(state);
+        match done {
+            Ok(done) => {
+                writer.commits = commit;
+                Ok(done)
+            }
+            Err(Failed { fault, landed }) => {
+                self.close();
+                writer.doubtful = landed;
+                // Better now than later: readers should not see what was not made. If not now, then later.
+                let _ = self.ensure_open(writer);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Opens the database again if an error closed it, and takes back what should not have landed.
+    fn ensure_open(&self, writer: &mut Writer) -> Result<(), Fault> {
+        if self.read().db.is_some() {
+            return Ok(());
+        }
+        let (db, commits) = open_database(&*self.storage)?;
+        writer.commits = commits;
+        if let Some(undo) = writer.doubtful.take_if(|undo| undo.commit == commits) {
+            let undone = transact(&db, commits + 1, |tables| tables.take_back(&undo));
+            if let Err(Failed { fault, landed }) = undone {
+                // If the taking back landed, the number on the disk is another one than that of `undo`, and all is well.
+                drop(landed);
+                writer.doubtful = Some(undo);
+                drop_guarded(db);
+                return Err(fault);
+            }
+            writer.commits = commits + 1;
+        }
+        writer.doubtful = None;
+        let mut state = self.write_state();
+        state.db = Some(db);
+        state.opening += 1;
+        Ok(())
+    }
+
+    fn close(&self) {
+        let db = self.write_state().db.take();
+        if let Some(db) = db {
+            drop_guarded(db);
+        }
+    }
+
+    /// Wraps all live backlogs' keys under a new epoch's key, then destroys every other epoch key.
+    fn turn(&self, writer: &mut Writer) -> Result<(), Fault> {
+        // What a database shows that was just opened may come from the system's cache alone, and be gone after a cut.
+        // Only what a commit built on is known to be durable, so this is a commit too.
+        let mut keep: HashSet<EpochId> = self.write(writer, |tables, _| epochs_in_use(tables))?;
+        keep.extend(self.read().keys.current().map(|(id, _)| id));
+        keep.extend(writer.next_epoch.as_ref().map(|(id, _)| *id));
+        writer.slots.destroy_all_but(&keep)?;
+
+        let (id, key) = match writer.next_epoch.take() {
+            Some(next) => next,
+            None => epoch::draw()?,
+        };
+        writer.next_epoch = Some((id, key.clone()));
+        writer.slots.put(id, &key)?;
+        self.write_state().keys.add(id, key.clone());
+        self.write(writer, |tables, keys| rewrap(tables, keys, id, &key))?;
+
+        writer.next_epoch = None;
+        let mut state = self.write_state();
+        state.keys.set_current(id);
+        state.keys.keep_only(id);
+        drop(state);
+        lock(&self.chains).clear();
+        writer.slots.destroy_all_but(&HashSet::from([id]))
+    }
+
+    fn load_once(&self, of: &EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, LoadFault> {
+        // Held to the end: an epoch key that a row of this snapshot needs is not forgotten before.
+        let state = self.read();
+        let handle = |fault| LoadFault { fault, handle: Some(state.opening) };
+        let row = |fault| LoadFault { fault, handle: None };
+        let db = state.db.as_ref().ok_or_else(|| handle(closed()))?;
+        let Some((backlog, wrapped)) = guarded(|| read_rows(db, of, from, most)).map_err(handle)? else {
+            return Ok(Vec::new());
+        };
+        let mut boxes = Vec::with_capacity(wrapped.len());
+        for (seq, wrapped) in wrapped {
+            let key = {
+                let mut chains = lock(&self.chains);
+                chains.link(of, &backlog, &state.keys, Place::Load, seq).map_err(row)?.box_key()
+            };
+            boxes.push((seq, unwrap_box(&key, of, seq, wrapped).map_err(row)?));
+        }
+        Ok(boxes)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_state(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Spool for RedbSpool {
+    fn commit(&self, batch: &[Change]) -> Result<(), SpoolError> {
+        let mut writer = lock(&self.writer);
+        if self.read().keys.current().is_none() {
+            // The disk could not be written at the start.
+            self.turn(&mut writer).map_err(Fault::on_write)?;
+        }
+        self.write(&mut writer, |tables, keys| apply(tables, batch, &Wrapping { keys, chains: &self.chains }))
+            .map_err(Fault::on_write)
+    }
+
+    fn load(&self, of: EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, SpoolError> {
+        let mut last = None;
+        for _ in 0..2 {
+            let LoadFault { fault, handle } = match self.load_once(&of, from, most) {
+                Ok(boxes) => return Ok(boxes),
+                Err(fault) => fault,
+            };
+            let Some(opening) = handle else { return Err(fault.on_read()) };
+            let mut writer = lock(&self.writer);
+            if self.read().opening == opening {
+                self.close();
+            }
+            self.ensure_open(&mut writer).map_err(Fault::on_read)?;
+            last = Some(fault);
+        }
+        Err(last.unwrap_or_else(closed).on_read())
+    }
+
+    fn turn_epoch(&self) -> Result<(), SpoolError> {
+        self.turn(&mut lock(&self.writer)).map_err(Fault::on_write)
+    }
+}
+
+impl fmt::Debug for RedbSpool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RedbSpool(..)")
+    }
+}
+
+/// A panic under a lock leaves nothing half-done that is not checked again: see `guarded` and `Chains`.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn closed() -> Fault {
+    Fault::Io("it is closed after an error".to_owned())
+}
+
+fn drop_guarded(db: Database) {
+    // A poisoned handle may panic once more. What was committed does not depend on how it is closed.
+    let _ = guarded(|| {
+        drop(db);
+        Ok(())
+    });
+}
+
+fn open_database(storage: &dyn Storage) -> Result<(Database, u64), Fault> {
+    let db = guarded(|| Ok(storage.database(Builder::new().set_cache_size(CACHE))?))?;
+    if let Some(commits) = guarded(|| last_commit(&db))? {
+        return Ok((db, commits));
+    }
+    transact(&db, 1, found).map_err(|failed| failed.fault)?;
+    Ok((db, 1))
+}
+
+/// Compaction needs room and may fail; then the database is opened anew, at the latest by whoever needs it.
+fn compact_if_mostly_dead(storage: &dyn Storage, mut db: Database, recovered: &Recovered) -> Option<Database> {
+    let compacted = guarded(|| {
+        if mostly_dead(&db, recovered, storage.database_len()?)? {
+            db.compact()?;
+        }
+        Ok(())
+    });
+    if let Err(why) = compacted {
+        tracing::warn!(?why, "the spool was not compacted");
+        drop_guarded(db);
+        return None;
+    }
+    Some(db)
+}
+
+fn epochs_in_use(tables: &mut Tables<'_>) -> Result<HashSet<EpochId>, Fault> {
+    tables.backlogs.all()?.iter().map(|(_, row)| Ok(BacklogRow::from_bytes(row)?.epoch)).collect()
+}
+
+/// Turns every chain forward to its oldest waiting box, and wraps it under the new key.
+fn rewrap(tables: &mut Tables<'_>, keys: &Keyring, id: EpochId, key: &EpochKey) -> Result<(), Fault> {
+    for (end, row) in tables.backlogs.all()? {
+        let of = end_from_key(&end)?;
+        let oldest = tables.boxes.first_within(&box_key(&of, 0), &box_key(&of, MAX_SEQ))?;
+        let (_, oldest) = box_from_key(&oldest.ok_or(Fault::Damaged("a backlog without a box"))?);
+        let mut link: Link = BacklogRow::from_bytes(&row)?.unwrap(&of, keys)?;
+        link.advance(oldest)?;
+        tables.backlogs.put(end, &BacklogRow::wrap(&of, &link, id, key)?.to_bytes())?;
+    }
+    Ok(())
+}
+
+/// Some of a backlog's boxes, still wrapped, by seq.
+type Wrapped = Vec<(u64, Vec<u8>)>;
+
+/// A backlog's row and some of its boxes; `None` if nothing waits there.
+fn read_rows(db: &Database, of: &EndOf, from: u64, most: usize) -> Result<Option<(BacklogRow, Wrapped)>, Fault> {
+    let txn = db.begin_read()?;
+    let backlogs = txn.open_table(BACKLOGS)?;
+    let Some(row) = backlogs.get(&end_key(of))? else { return Ok(None) };
+    let row = BacklogRow::from_bytes(row.value())?;
+    let table = txn.open_table(BOXES)?;
+    let mut boxes = Vec::new();
+    if from <= MAX_SEQ {
+        for entry in table.range::<&[u8; 24]>(&box_key(of, from)..=&box_key(of, MAX_SEQ))?.take(most) {
+            let (name, wrapped) = entry?;
+            boxes.push((box_from_key(name.value()).1, wrapped.value().to_vec()));
+        }
+    }
+    Ok(Some((row, boxes)))
+}

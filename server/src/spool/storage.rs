@@ -1,0 +1,125 @@
+//! Where the spool's two files live: a data folder in earnest, a simulated disk in the crash tests.
+
+use std::fmt::Debug;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use redb::backends::FileBackend;
+use redb::{Builder, Database, DatabaseError, StorageBackend};
+
+use super::SpoolError;
+use super::fault::Fault;
+
+/// The two files of an embedded spool. It is opened again and again: after an I/O error redb wants a fresh handle.
+pub trait Storage: Debug + Send + Sync + 'static {
+    /// Opens the database, or makes an empty one.
+    ///
+    /// # Errors
+    /// As redb's.
+    fn database(&self, builder: &Builder) -> Result<Database, DatabaseError>;
+
+    /// How long the database's file is.
+    ///
+    /// # Errors
+    /// As the disk's.
+    fn database_len(&self) -> io::Result<u64>;
+
+    /// Empties the database's file, so that a new one is made in it.
+    ///
+    /// # Errors
+    /// As the disk's.
+    fn discard_database(&self) -> io::Result<()>;
+
+    /// Opens the file of epoch keys, or makes an empty one. Called once.
+    ///
+    /// # Errors
+    /// As the disk's.
+    fn epoch_keys(&self) -> io::Result<Box<dyn StorageBackend>>;
+}
+
+/// A folder with `spool.redb` and `epoch.keys`, readable by its owner only.
+///
+/// It keeps `epoch.keys` locked for as long as it lives, because redb's own lock is gone for a moment while the
+/// database is opened again.
+#[derive(Debug)]
+pub struct DataDir {
+    database: PathBuf,
+    epoch_keys: File,
+}
+
+impl DataDir {
+    /// Opens the folder, or makes it with its files.
+    ///
+    /// # Errors
+    /// [`SpoolError::InUse`] if another process has it open; [`SpoolError::Write`] if it cannot be made.
+    pub fn open(dir: &Path) -> Result<Self, SpoolError> {
+        Self::locked(dir).map_err(Fault::on_write)
+    }
+
+    fn locked(dir: &Path) -> Result<Self, Fault> {
+        if !dir.is_dir() {
+            make_dir(dir)?;
+            sync_parent(dir)?;
+        }
+        let epoch_keys = open_private(&dir.join("epoch.keys"))?;
+        match epoch_keys.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Fault::InUse),
+            // Some network file systems have no locks; redb's own lock has its ways there.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        let database = dir.join("spool.redb");
+        open_private(&database)?;
+        sync_dir(dir)?;
+        Ok(Self { database, epoch_keys })
+    }
+}
+
+impl Storage for DataDir {
+    fn database(&self, builder: &Builder) -> Result<Database, DatabaseError> {
+        builder.create_with_backend(FileBackend::new(open_private(&self.database)?)?)
+    }
+
+    fn database_len(&self) -> io::Result<u64> {
+        Ok(fs::metadata(&self.database)?.len())
+    }
+
+    fn discard_database(&self) -> io::Result<()> {
+        open_private(&self.database)?.set_len(0)
+    }
+
+    fn epoch_keys(&self) -> io::Result<Box<dyn StorageBackend>> {
+        let file = FileBackend::new(self.epoch_keys.try_clone()?).map_err(io::Error::other)?;
+        Ok(Box::new(file))
+    }
+}
+
+fn open_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn make_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+/// A file's sync does not make its name durable: the folder's does.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+fn sync_parent(dir: &Path) -> io::Result<()> {
+    match fs::canonicalize(dir)?.parent() {
+        Some(parent) => sync_dir(parent),
+        None => Ok(()),
+    }
+}

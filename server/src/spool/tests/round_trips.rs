@@ -1,0 +1,106 @@
+//! What goes in comes out.
+
+use tacit_proto::{End, EnrolCodeHash, PermitHash, SizeClass};
+
+use super::{Model, append, channel, channel_row, end, key, remove, sealed, small};
+use crate::spool::{Change, Hour, Phase, RedbSpool, Spool, Waiting};
+
+#[test]
+fn boxes_come_back_in_order_and_only_those_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = RedbSpool::open(dir.path()).unwrap();
+    let (a, b) = (end(1, End::A), end(1, End::B));
+    spool.commit(&(1..=9).map(|seq| append(a, seq, small(seq))).collect::<Vec<_>>()).unwrap();
+    spool.commit(&[append(b, 1, sealed(SizeClass::Large, 100))]).unwrap();
+
+    let seqs = |from, most| spool.load(a, from, most).unwrap().iter().map(|(seq, _)| *seq).collect::<Vec<_>>();
+    assert_eq!(seqs(0, 100), (1..=9).collect::<Vec<_>>());
+    assert_eq!(seqs(4, 2), [4, 5]);
+    assert_eq!(seqs(2, 1), [2], "loading again from an earlier place works too");
+    assert!(seqs(10, 5).is_empty() && seqs(u64::MAX, 5).is_empty() && seqs(1, 0).is_empty());
+    assert_eq!(spool.load(a, 7, 1).unwrap(), [(7, small(7))]);
+    assert_eq!(spool.load(b, 0, 5).unwrap(), [(1, sealed(SizeClass::Large, 100))]);
+    assert!(spool.load(end(2, End::A), 0, 5).unwrap().is_empty(), "an end without a backlog has no boxes");
+}
+
+#[test]
+fn removed_and_expired_boxes_are_gone_and_the_others_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = RedbSpool::open(dir.path()).unwrap();
+    let a = end(1, End::A);
+    spool.commit(&(1..=4).map(|seq| append(a, seq, small(seq))).collect::<Vec<_>>()).unwrap();
+    spool.commit(&[remove(a, [1, 2])]).unwrap();
+    assert_eq!(spool.load(a, 0, 9).unwrap(), [(3, small(3)), (4, small(4))]);
+    spool.commit(&[remove(a, [1, 2])]).unwrap();
+    assert_eq!(spool.load(a, 0, 9).unwrap().len(), 2, "removing what is gone removes nothing else");
+    spool.commit(&[remove(a, [3, 4])]).unwrap();
+    assert!(spool.load(a, 0, 9).unwrap().is_empty());
+    spool.commit(&[append(a, 5, small(5))]).unwrap();
+    assert_eq!(spool.load(a, 0, 9).unwrap(), [(5, small(5))], "a backlog begins again after it drained");
+}
+
+#[test]
+fn all_that_a_relay_needs_is_found_again_at_start_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, first) = RedbSpool::open(dir.path()).unwrap();
+    let permits: Vec<_> = (0..5).map(|n| PermitHash::from_bytes([n; 32])).collect();
+    let phases = [
+        Phase::Unclaimed { join_by: Hour(7) },
+        Phase::Claimed,
+        Phase::Closed { by: None, forget: Hour(u32::MAX) },
+        Phase::Closed { by: Some(End::A), forget: Hour(0) },
+        Phase::Closed { by: Some(End::B), forget: Hour(3) },
+    ];
+    let mut batch = vec![
+        Change::Enrol { code: EnrolCodeHash::from_bytes([1; 32]), permits: permits.clone(), forget: Hour(9) },
+        Change::Enrol { code: EnrolCodeHash::from_bytes([2; 32]), permits: Vec::new(), forget: Hour(8) },
+        Change::SpendPermit(permits[2]),
+        append(end(1, End::B), 4, sealed(SizeClass::Large, 1)),
+        append(end(1, End::A), 12, small(2)),
+        append(end(1, End::A), 13, small(3)),
+    ];
+    batch.extend((1..).zip(phases).map(|(n, phase)| Change::PutChannel(channel(n), channel_row(n, phase))));
+    spool.commit(&batch).unwrap();
+    drop(spool);
+
+    let (spool, again) = RedbSpool::open(dir.path()).unwrap();
+    let mut model = Model::default();
+    model.apply(&batch);
+    assert_eq!(Model::found(&spool, &again), model);
+    assert_eq!(again.incarnation, first.incarnation);
+    let waiting = |of, seq, class| Waiting { of, key: key(seq), class };
+    assert_eq!(
+        again.waiting,
+        [
+            waiting(end(1, End::A), 12, SizeClass::Small),
+            waiting(end(1, End::A), 13, SizeClass::Small),
+            waiting(end(1, End::B), 4, SizeClass::Large),
+        ]
+    );
+}
+
+#[test]
+fn two_spools_have_two_incarnations() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_, one) = RedbSpool::open(one.path()).unwrap();
+    let (_, other) = RedbSpool::open(other.path()).unwrap();
+    assert_ne!(one.incarnation, other.incarnation);
+}
+
+#[test]
+fn loading_goes_on_across_turns_of_the_epoch_and_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut spool, _) = RedbSpool::open(dir.path()).unwrap();
+    let a = end(1, End::A);
+    for round in 0..6 {
+        spool.commit(&[append(a, 2 * round + 1, small(round)), append(a, 2 * round + 2, small(100 + round))]).unwrap();
+        spool.turn_epoch().unwrap();
+        if round % 2 == 0 {
+            drop(spool);
+            spool = RedbSpool::open(dir.path()).unwrap().0;
+        }
+        spool.commit(&[remove(a, [round + 1])]).unwrap();
+        let left: Vec<_> = spool.load(a, 0, 99).unwrap().into_iter().map(|(seq, _)| seq).collect();
+        assert_eq!(left, (round + 2..=2 * round + 2).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,120 @@
+//! A spool in memory for the tests of the deterministic parts. It checks what every spool may rely on.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tacit_proto::{ChannelId, EndOf, Incarnation, PermitHash, SealedBox};
+
+use crate::lock;
+use crate::spool::{BoxKey, Change, ChannelRow, Recovered, Spool, SpoolError, Waiting};
+
+#[derive(Clone, Debug, Default)]
+struct Rows {
+    boxes: BTreeMap<(EndOf, u64), (BoxKey, SealedBox)>,
+    channels: HashMap<ChannelId, ChannelRow>,
+    permits: BTreeSet<PermitHash>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct MemorySpool {
+    rows: Mutex<Rows>,
+    pub(crate) fails: AtomicBool,
+    pub(crate) appends: AtomicU64,
+}
+
+impl MemorySpool {
+    pub(crate) fn fail(&self, fails: bool) {
+        self.fails.store(fails, Ordering::SeqCst);
+    }
+
+    pub(crate) fn appends(&self) -> u64 {
+        self.appends.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn boxes_at(&self, end: EndOf) -> Vec<SealedBox> {
+        lock(&self.rows).boxes.range((end, 0)..=(end, u64::MAX)).map(|(_, (_, sealed))| sealed.clone()).collect()
+    }
+
+    pub(crate) fn row(&self, channel: ChannelId) -> Option<ChannelRow> {
+        lock(&self.rows).channels.get(&channel).cloned()
+    }
+
+    pub(crate) fn add_permit(&self, permit: PermitHash) {
+        lock(&self.rows).permits.insert(permit);
+    }
+
+    pub(crate) fn has_permit(&self, permit: PermitHash) -> bool {
+        lock(&self.rows).permits.contains(&permit)
+    }
+
+    pub(crate) fn recovered(&self) -> Recovered {
+        let rows = lock(&self.rows);
+        Recovered {
+            incarnation: Incarnation::from_bytes([0; 16]),
+            channels: rows.channels.clone().into_iter().collect(),
+            waiting: rows
+                .boxes
+                .iter()
+                .map(|((of, _), (key, sealed))| Waiting { of: *of, key: *key, class: sealed.class() })
+                .collect(),
+            permits: rows.permits.iter().copied().collect(),
+            enrolments: Vec::new(),
+        }
+    }
+}
+
+impl Rows {
+    fn make(&mut self, change: &Change) {
+        match change {
+            Change::Append { to, key, sealed } => {
+                let last = self.boxes.range((*to, 0)..=(*to, u64::MAX)).next_back().map(|((_, seq), _)| *seq);
+                assert!(last.is_none_or(|last| last < key.seq), "seqs at one end grow");
+                assert!(self.channels.contains_key(&to.channel), "a box needs a channel");
+                self.boxes.insert((*to, key.seq), (*key, sealed.clone()));
+            }
+            Change::Remove { of, keys } => {
+                for key in keys {
+                    let removed = self.boxes.remove(&(*of, key.seq));
+                    assert_eq!(removed.map(|(stored, _)| stored), Some(*key), "only what waits is removed");
+                }
+            }
+            Change::PutChannel(id, row) => {
+                self.channels.insert(*id, row.clone());
+            }
+            Change::ForgetChannel(id) => {
+                assert!(!self.boxes.keys().any(|(of, _)| of.channel == *id), "backlogs are removed before");
+                assert!(self.channels.remove(id).is_some(), "only what exists is forgotten");
+            }
+            Change::SpendPermit(permit) => assert!(self.permits.remove(permit), "only an unspent permit is spent"),
+            Change::Enrol { permits, .. } => self.permits.extend(permits),
+            Change::ForgetEnrolment(_) => {}
+        }
+    }
+}
+
+impl Spool for MemorySpool {
+    fn commit(&self, batch: &[Change]) -> Result<(), SpoolError> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(SpoolError::Write("the disk is full".to_owned()));
+        }
+        let mut rows = lock(&self.rows);
+        for change in batch {
+            rows.make(change);
+            if let Change::Append { .. } = change {
+                self.appends.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        Ok(())
+    }
+
+    fn load(&self, of: EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, SpoolError> {
+        let rows = lock(&self.rows);
+        let boxes = rows.boxes.range((of, from)..=(of, u64::MAX)).take(most);
+        Ok(boxes.map(|((_, seq), (_, sealed))| (*seq, sealed.clone())).collect())
+    }
+
+    fn turn_epoch(&self) -> Result<(), SpoolError> {
+        Ok(())
+    }
+}
