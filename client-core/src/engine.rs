@@ -147,6 +147,8 @@ pub(crate) struct Engine {
     next_request: NonZeroU32,
     pending: HashMap<RequestId, Pending>,
     enrolling: BTreeSet<i64>,
+    /// No enrolment is asked for before this time.
+    enrol_after: u64,
     links: HashMap<ContactKey, Link>,
     /// Contacts whose next key was refused on this connection, so that the key before it is tried.
     next_key_refused: BTreeSet<ContactKey>,
@@ -164,6 +166,7 @@ impl Engine {
             next_request: NonZeroU32::MIN,
             pending: HashMap::new(),
             enrolling: BTreeSet::new(),
+            enrol_after: 0,
             links: HashMap::new(),
             next_key_refused: BTreeSet::new(),
             attachments: HashMap::new(),
@@ -208,7 +211,8 @@ impl Engine {
         });
         let paused =
             self.attachments.values().map(|attachment| attachment.paused_until).filter(|at| (1..NEVER).contains(at));
-        later.chain(paused).min()
+        let enrol = Some(self.enrol_after).filter(|at| *at > 0);
+        later.chain(paused).chain(enrol).min()
     }
 
     /// Asks the relay which handles are live.
@@ -271,8 +275,14 @@ impl Engine {
 
     /// Asks for whatever is not asked for yet: enrolments, channels, attachments.
     fn link(&mut self, tx: &Tx<'_>, now: Now) -> Result<(), TurnError> {
-        for enrolment in tx.pending_enrolments(self.relay)? {
-            if self.enrolling.insert(enrolment.id) {
+        let enrolments = tx.pending_enrolments(self.relay)?;
+        // A permit is good once the relay knows it.
+        let may_open = enrolments.is_empty();
+        if self.enrol_after <= now.steady {
+            self.enrol_after = 0;
+        }
+        for enrolment in enrolments {
+            if self.enrol_after == 0 && self.enrolling.insert(enrolment.id) {
                 let permit_hashes = enrolment.permits.iter().map(tacit_proto::Permit::hash).collect();
                 self.ask(Pending::Enrol(enrolment.id), Request::Enrol { code: enrolment.code, permit_hashes });
             }
@@ -285,7 +295,9 @@ impl Engine {
                 None => {}
             }
             if row.state == State::Opening {
-                self.open(tx, &row)?;
+                if may_open {
+                    self.open(tx, &row)?;
+                }
                 continue;
             }
             if let Some((key, tried)) = self.key_to_try(tx, &row)? {
@@ -322,6 +334,9 @@ impl Engine {
     }
 
     fn is_settled(&self, tx: &Tx<'_>) -> Result<bool, TurnError> {
+        if !tx.pending_enrolments(self.relay)?.is_empty() {
+            return Ok(false);
+        }
         let waiting = |pending: &Pending| !matches!(pending, Pending::Ping);
         if self.pending.values().any(waiting) || self.links.values().any(|link| matches!(link, Link::Later(_))) {
             return Ok(false);
@@ -342,7 +357,7 @@ impl Engine {
     fn answer(&mut self, tx: &Tx<'_>, now: Now, request: RequestId, answer: Answer) -> Result<(), TurnError> {
         let pending = self.pending.remove(&request).ok_or(TurnError::Protocol)?;
         match (pending, answer) {
-            (Pending::Enrol(id), answer) => self.enrolled(tx, id, &answer),
+            (Pending::Enrol(id), answer) => self.enrolled(tx, now, id, &answer),
             (Pending::Open(contact), answer) => self.opened(tx, now, &contact, &answer),
             (Pending::Attach(asked), Answer::Attach(results)) if asked.len() == results.len() => {
                 for ((contact, tried), result) in asked.into_iter().zip(results) {
@@ -377,11 +392,13 @@ impl Engine {
         }
     }
 
-    fn enrolled(&mut self, tx: &Tx<'_>, id: i64, answer: &Answer) -> Result<(), TurnError> {
+    fn enrolled(&mut self, tx: &Tx<'_>, now: Now, id: i64, answer: &Answer) -> Result<(), TurnError> {
         match answer {
             Answer::Done => tx.settle_enrolment(id, true)?,
-            // Asked again with the next connection.
-            Answer::Refused(why) if why.is_retry() => {}
+            Answer::Refused(why) if why.is_retry() => {
+                self.enrolling.remove(&id);
+                self.enrol_after = now.steady + RETRY_MS;
+            }
             Answer::Refused(_) => tx.settle_enrolment(id, false)?,
             _ => return Err(TurnError::Protocol),
         }

@@ -77,7 +77,12 @@ impl Device {
                 return;
             }
             let waited = started.elapsed();
-            assert!(waited < Duration::from_millis(PATIENCE_MS), "{state:?} is not {wanted:?}");
+            assert!(
+                waited < Duration::from_millis(PATIENCE_MS),
+                "{state:?} is not {wanted:?}; {:?} {:?}",
+                self.client().enrolments(),
+                self.client().connection()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }

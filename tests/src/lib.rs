@@ -15,4 +15,4 @@ pub use relay::Relay;
 pub use tacit_client_core as core;
 
 /// How long anything may take before a test gives up. Far above what it takes: the machine is shared.
-pub const PATIENCE_MS: u64 = 60_000;
+pub const PATIENCE_MS: u64 = 30_000;

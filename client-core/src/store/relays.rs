@@ -119,15 +119,13 @@ impl Tx<'_> {
     pub(crate) fn settle_enrolment(&self, id: i64, enrolled: bool) -> Result<(), StoreError> {
         let state = if enrolled { ENROLLED } else { REFUSED };
         self.execute("UPDATE enrolments SET state = ?2 WHERE id = ?1", (id, state))?;
-        if !enrolled {
-            self.execute("DELETE FROM permits WHERE enrolment = ?1", [id])?;
-        }
+        self.execute("DELETE FROM permits WHERE enrolment = ?1 AND (taken OR NOT ?2)", (id, enrolled))?;
         Ok(())
     }
 
     pub(crate) fn enrolments(&self) -> Result<Vec<Enrolment>, StoreError> {
         self.rows(
-            "SELECT relays.address, state, (SELECT count(*) FROM permits WHERE enrolment = enrolments.id)
+            "SELECT relays.address, state, (SELECT count(*) FROM permits WHERE enrolment = enrolments.id AND NOT taken)
              FROM enrolments JOIN relays ON relays.id = relay ORDER BY enrolments.id",
             [],
             |row| {
@@ -145,12 +143,16 @@ impl Tx<'_> {
     pub(crate) fn take_permit(&self) -> Result<Option<(RelayId, Permit)>, StoreError> {
         let taken = self.row(
             "SELECT permits.id, relay, secret FROM permits JOIN enrolments ON enrolments.id = enrolment
-             WHERE state != ?1 ORDER BY state DESC, permits.id LIMIT 1",
+             WHERE state != ?1 AND NOT taken ORDER BY state DESC, permits.id LIMIT 1",
             [REFUSED],
             |row| Ok((row.get::<_, i64>(0)?, row.get(1)?, fixed(row.get_ref(2)?.as_blob()?)?)),
         )?;
         let Some((id, relay, secret)) = taken else { return Ok(None) };
-        self.execute("DELETE FROM permits WHERE id = ?1", [id])?;
+        self.execute("UPDATE permits SET taken = 1 WHERE id = ?1", [id])?;
+        self.execute(
+            "DELETE FROM permits WHERE id = ?1 AND enrolment IN (SELECT id FROM enrolments WHERE state = ?2)",
+            (id, ENROLLED),
+        )?;
         Ok(Some((relay, Permit::from_bytes(secret))))
     }
 

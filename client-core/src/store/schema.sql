@@ -23,11 +23,13 @@ CREATE TABLE enrolments (
     state INTEGER NOT NULL
 ) STRICT;
 
--- A permit row is deleted when an invite takes the permit along.
+-- An invite takes a permit along. Until the relay knows the enrolment, the row stays: every repetition of the request
+-- must name the same permits.
 CREATE TABLE permits (
     id INTEGER PRIMARY KEY,
     enrolment INTEGER NOT NULL REFERENCES enrolments (id),
-    secret BLOB NOT NULL
+    secret BLOB NOT NULL,
+    taken INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- State: 1 opening, 2 invited, 3 claiming, 4 awaiting the offer, 5 consenting, 6 joined, 7 paired, 8 ended.

@@ -258,6 +258,21 @@ fn history_pages_backwards_without_holes_or_repeats() {
 }
 
 #[test]
+fn an_invite_made_before_the_relay_knows_the_enrolment_takes_no_permit_out_of_it() {
+    let (_home, mut store, _) = with_contact();
+    store
+        .change::<_, StoreError>(|tx| {
+            let pending = tx.pending_enrolments(1)?;
+            assert_eq!((pending.len(), pending[0].permits.len()), (1, 1));
+            assert_eq!(tx.enrolments()?[0].permits_left, 0);
+            tx.settle_enrolment(pending[0].id, true)?;
+            assert!(tx.take_permit()?.is_none());
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
 fn one_holder_at_a_time_has_the_lease_unless_it_is_dead() {
     let (_home, mut store, _) = with_contact();
     let (one, two) = (Holder([1; 16]), Holder([2; 16]));
