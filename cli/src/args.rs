@@ -1,0 +1,258 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Write with your therapist, or your client, so that nobody else can read it.
+#[derive(Debug, Parser)]
+#[command(name = "tacit", version, propagate_version = true)]
+pub(crate) struct Args {
+    /// Where this device keeps its store [default: the platform's data folder]
+    #[arg(long, global = true, value_name = "DIR", env = "TACIT_HOME", hide_env_values = true)]
+    pub(crate) home: Option<PathBuf>,
+    /// A file whose first line is the passphrase [default: $TACIT_PASSPHRASE, or a question]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// One JSON object per line on stdout; errors are one JSON object on stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Enrol this device at a relay (for therapists): afterwards it can invite
+    Enrol(Enrol),
+    /// Make a link, and a QR code, by which one person can pair with you
+    Invite(Invite),
+    /// Pair with the person who gave you a link
+    Join(Join),
+    /// List contacts
+    Contacts,
+    /// Send a message
+    Send(Send),
+    /// Connect, exchange all that waits both ways, and print what came
+    Sync(Sync),
+    /// Print a conversation
+    History(History),
+    /// Show the safety words, to be compared with the other side
+    Words(Words),
+    /// End the pairing with a contact
+    End(End),
+    /// Give a contact another label; it never leaves this device
+    Rename(Rename),
+    /// Full-screen chat
+    Chat(Chat),
+    /// A relay and two devices in one process, to look around
+    Demo(Demo),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Enrol {
+    /// The enrolment link from the relay's operator
+    pub(crate) link: String,
+    /// How clients will see you
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Invite {
+    /// What you call this person; it never leaves this device
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) label: Option<String>,
+    /// How long the link can be used
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = humantime::parse_duration)]
+    pub(crate) expires: Duration,
+    /// Show the link of an earlier invite that nobody used yet
+    #[arg(long, value_name = "CONTACT", conflicts_with_all = ["label", "expires"])]
+    pub(crate) show: Option<String>,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Join {
+    /// The link that you were given
+    pub(crate) link: String,
+    /// What you call this person; it never leaves this device
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) label: Option<String>,
+    /// Agree to the terms without being asked
+    #[arg(long)]
+    pub(crate) accept_terms: bool,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Send {
+    /// A label or an id
+    pub(crate) contact: String,
+    /// What to send; `-` sends each line of stdin
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) text: String,
+    /// Fail unless the message got that far in time; `none` only queues it
+    #[arg(long, value_enum)]
+    pub(crate) wait: Option<Wait>,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+/// How far a message must get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Wait {
+    /// Safe on this device.
+    None,
+    /// Safe at the relay.
+    Accepted,
+    /// Safe on the other device.
+    Delivered,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sync {
+    /// Give up after this time
+    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(crate) within: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct History {
+    /// A label or an id
+    pub(crate) contact: String,
+    /// Only the newest N messages
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u32>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Words {
+    /// A label or an id
+    pub(crate) contact: String,
+    /// The words were compared, and are the same on both sides
+    #[arg(long)]
+    pub(crate) verified: bool,
+    /// The words differ, or it is not sure that they were compared
+    #[arg(long, conflicts_with = "verified")]
+    pub(crate) not_verified: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct End {
+    /// A label or an id
+    pub(crate) contact: String,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rename {
+    /// A label or an id
+    pub(crate) contact: String,
+    /// The label from now on
+    pub(crate) label: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Chat {
+    /// The conversation to begin with: a label or an id
+    pub(crate) contact: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Demo {
+    /// Print a conversation instead of showing the split screen
+    #[arg(long)]
+    pub(crate) script: bool,
+}
+
+/// How long to wait for the relay.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Patience {
+    /// How long to wait for the relay
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &[&str]) -> Result<Command, clap::Error> {
+        Args::try_parse_from(["tacit"].iter().chain(line)).map(|args| args.command)
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_written_as_people_write_them() {
+        let Ok(Command::Invite(invite)) = parse(&["invite"]) else { panic!("invite") };
+        assert_eq!(invite.expires, Duration::from_secs(7 * 24 * 3600));
+        let Ok(Command::Sync(sync)) = parse(&["sync", "--for", "1m 30s"]) else { panic!("sync") };
+        assert_eq!(sync.within, Duration::from_secs(90));
+        let Ok(Command::Send(send)) = parse(&["send", "Anna", "hi", "--timeout", "250ms"]) else { panic!("send") };
+        assert_eq!(send.patience.timeout, Duration::from_millis(250));
+        assert!(parse(&["sync", "--for", "soon"]).is_err());
+        assert!(parse(&["sync", "--for", "-3s"]).is_err());
+    }
+
+    #[test]
+    fn options_stand_before_or_after_the_text_of_a_message() {
+        for line in [
+            ["send", "Anna", "hi", "--wait", "delivered"],
+            ["send", "Anna", "--wait", "delivered", "hi"],
+            ["send", "--wait", "delivered", "Anna", "hi"],
+        ] {
+            let Ok(Command::Send(send)) = parse(&line) else { panic!("{line:?}") };
+            assert_eq!((send.contact.as_str(), send.text.as_str()), ("Anna", "hi"));
+            assert_eq!(send.wait, Some(Wait::Delivered));
+        }
+    }
+
+    #[test]
+    fn a_text_may_begin_with_a_hyphen() {
+        for text in ["-", "- one thing", "-5 degrees"] {
+            let Ok(Command::Send(send)) = parse(&["send", "Anna", text]) else { panic!("{text}") };
+            assert_eq!(send.text, text);
+            assert_eq!(send.wait, None);
+        }
+    }
+
+    #[test]
+    fn global_options_stand_anywhere() {
+        for line in [["tacit", "--json", "--home", "/h", "contacts"], ["tacit", "contacts", "--home", "/h", "--json"]] {
+            let args = Args::try_parse_from(line).unwrap();
+            assert!(args.json);
+            assert_eq!(args.home, Some(PathBuf::from("/h")));
+        }
+    }
+
+    #[test]
+    fn contradictions_are_usage_errors() {
+        for line in [
+            &["words", "Anna", "--verified", "--not-verified"][..],
+            &["invite", "--show", "Anna", "--label", "Ben"],
+            &["send", "Anna"],
+            &["send", "Anna", "hi", "--wait", "read"],
+            &["rename", "Anna"],
+            &["unknown"],
+            &[],
+        ] {
+            assert_eq!(parse(line).map(|_| ()).map_err(|error| error.exit_code()), Err(2), "{line:?}");
+        }
+    }
+}

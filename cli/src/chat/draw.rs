@@ -1,0 +1,265 @@
+//! The picture of the chat.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Borders, Paragraph, Wrap};
+use tacit_client_core::{Contact, ContactState, MAX_TEXT};
+
+use super::bubbles::{DIM, WARN, transcript};
+use super::state::{Chat, can_write};
+use super::wrap::{lines, shorten, width};
+use crate::describe;
+use crate::escape;
+
+/// The smallest window that shows something useful.
+const LEAST: (u16, u16) = (20, 6);
+/// From this width on, the list of conversations has a place.
+const WITH_LIST: u16 = 64;
+const LIST: u16 = 26;
+/// From this height on, there is a line that explains the marks.
+const WITH_LEGEND: u16 = 18;
+/// From this height on, there is room for lines that only separate.
+const ROOMY: u16 = 10;
+
+const BAD: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
+const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
+
+const LEGEND: &str = "… queued  ✓ held by the relay  ✓✓ delivered  ! expired  ✗ refused";
+const HINT: &str = "Write a message. Enter sends it, Alt+Enter begins a new line.";
+const EMPTY: &str = "No conversations yet.\n\nF4  join, with a link that you were given\nF3  invite somebody (therapists)\n\
+                     F1  help";
+
+impl Chat {
+    /// Draws the chat into an area; with the cursor, if it is the active one.
+    pub(crate) fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, is_active: bool) {
+        let area = area.intersection(frame.area());
+        if area.width < LEAST.0 || area.height < LEAST.1 {
+            frame.render_widget(Paragraph::new("Make the window larger.").wrap(Wrap { trim: true }), area);
+            return;
+        }
+        let status = self.status(usize::from(area.width), if area.height >= ROOMY { 2 } else { 1 });
+        let legend = u16::from(area.height >= WITH_LEGEND);
+        let [body, legend, status_area] = Layout::vertical([
+            Constraint::Min(1),
+            Constraint::Length(legend),
+            Constraint::Length(u16::try_from(status.len()).unwrap_or(1)),
+        ])
+        .areas(area);
+        frame.render_widget(Paragraph::new(Line::styled(shorten(LEGEND, usize::from(area.width)), DIM)), legend);
+        frame.render_widget(Paragraph::new(status), status_area);
+
+        let has_list = area.width >= WITH_LIST;
+        let [list, main] =
+            Layout::horizontal([Constraint::Length(if has_list { LIST } else { 0 }), Constraint::Min(1)]).areas(body);
+        if has_list {
+            self.draw_list(frame, list);
+        }
+        let is_writing = is_active && self.popup.is_none();
+        self.draw_conversation(frame, main, has_list, is_writing);
+        self.draw_popup(frame, area, is_active);
+    }
+
+    fn draw_list(&self, frame: &mut Frame<'_>, area: Rect) {
+        let block = Block::new().borders(Borders::RIGHT).border_style(DIM);
+        let inner = block.inner(area);
+        frame.render_widget(block, area);
+        let columns = usize::from(inner.width);
+        let mut rows = vec![Line::styled("Conversations", BOLD)];
+        let selected =
+            self.contacts.iter().position(|contact| Some(&contact.id) == self.selected.as_ref()).unwrap_or(0);
+        // The selected one stays in sight.
+        let first = (selected + 1).saturating_sub(usize::from(inner.height.saturating_sub(1)).max(1));
+        rows.extend(self.contacts.iter().enumerate().skip(first).map(|(n, contact)| {
+            let row = list_row(contact, n == selected, columns);
+            if n == selected {
+                Line::styled(row, Style::new().add_modifier(Modifier::REVERSED))
+            } else {
+                Line::raw(row)
+            }
+        }));
+        frame.render_widget(Paragraph::new(rows), inner);
+    }
+
+    fn draw_conversation(&mut self, frame: &mut Frame<'_>, area: Rect, has_list: bool, is_writing: bool) {
+        let Some(contact) = self.contact().cloned() else {
+            let text = if self.are_contacts_known { EMPTY } else { "" };
+            frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: false }), area);
+            return;
+        };
+        let columns = usize::from(area.width);
+        let is_roomy = area.height >= ROOMY;
+        let mut head = vec![self.title(&contact, columns, has_list)];
+        if is_roomy {
+            head.extend(pinned(&contact, columns));
+        }
+
+        self.seen.composer_columns = columns.saturating_sub(2).max(1);
+        let draft = self.conversation().map(|conversation| conversation.draft.lay(self.seen.composer_columns));
+        let most_rows = usize::from((area.height / 3).clamp(1, 6));
+        let (foot, cursor) = match draft {
+            Some(laid) if can_write(&contact) => {
+                let first = (laid.cursor.0 + 1).saturating_sub(most_rows);
+                let is_blank = laid.lines.iter().all(String::is_empty) && laid.lines.len() == 1;
+                let mut rows: Vec<Line<'static>> = laid
+                    .lines
+                    .into_iter()
+                    .enumerate()
+                    .skip(first)
+                    .take(most_rows)
+                    .map(|(n, line)| Line::raw(format!("{} {line}", if n == 0 { '>' } else { ' ' })))
+                    .collect();
+                if is_blank && is_roomy {
+                    rows = vec![Line::from(vec![Span::raw("> "), Span::styled(shorten(HINT, columns - 2), DIM)])];
+                }
+                (rows, Some((laid.cursor.0 - first, laid.cursor.1 + 2)))
+            }
+            _ => (cannot_write(&contact, columns, most_rows), None),
+        };
+
+        let height = |rows: usize| Constraint::Length(u16::try_from(rows).unwrap_or(u16::MAX));
+        let [head_area, middle, rule, foot_area] = Layout::vertical([
+            height(head.len()),
+            Constraint::Min(1),
+            Constraint::Length(u16::from(is_roomy)),
+            height(foot.len().max(1)),
+        ])
+        .areas(area);
+        frame.render_widget(Paragraph::new(head), head_area);
+        self.draw_transcript(frame, middle);
+        frame.render_widget(Paragraph::new(Line::styled(self.rule(columns), DIM)), rule);
+        frame.render_widget(Paragraph::new(foot), foot_area);
+        if let (Some((row, column)), true) = (cursor, is_writing) {
+            let x = foot_area.x.saturating_add(u16::try_from(column).unwrap_or(0)).min(area.right().saturating_sub(1));
+            let y = foot_area.y.saturating_add(u16::try_from(row).unwrap_or(0)).min(area.bottom().saturating_sub(1));
+            frame.set_cursor_position((x, y));
+        }
+    }
+
+    fn draw_transcript(&mut self, frame: &mut Frame<'_>, area: Rect) {
+        let rows = usize::from(area.height);
+        let conversation = self.selected.clone().and_then(|selected| self.conversations.get_mut(&selected));
+        let Some(conversation) = conversation else { return };
+        let lines = transcript(&conversation.messages, &self.clock, usize::from(area.width));
+        let most_scroll = lines.len().saturating_sub(rows);
+        conversation.scroll = conversation.scroll.min(most_scroll);
+        let first = most_scroll - conversation.scroll;
+        let visible: Vec<Line<'static>> = lines.into_iter().skip(first).take(rows).collect();
+        // A short conversation lies at the bottom, where the next message appears.
+        let space = u16::try_from(rows.saturating_sub(visible.len())).unwrap_or(0);
+        let area = Rect { y: area.y + space, height: area.height - space, ..area };
+        frame.render_widget(Paragraph::new(visible), area);
+        self.seen.rows = rows;
+        self.seen.most_scroll = most_scroll;
+    }
+
+    fn title(&self, contact: &Contact, columns: usize, has_list: bool) -> Line<'static> {
+        let mut marks = String::new();
+        if can_write(contact) {
+            marks.push_str(if contact.verified { " · verified" } else { " · unverified" });
+        }
+        if contact.state != ContactState::Paired {
+            marks.push_str(" · ");
+            marks.push_str(describe::state_word(contact.state));
+        }
+        let elsewhere: u64 =
+            self.contacts.iter().filter(|other| other.id != contact.id).map(|other| other.unread).sum();
+        if !has_list && elsewhere > 0 {
+            marks.push_str(&format!(" · {elsewhere} unread elsewhere (Tab)"));
+        }
+        let label = shorten(&escape::line(&contact.label), columns.saturating_sub(width(&marks)).max(8));
+        let style = if can_write(contact) && !contact.verified { WARN } else { DIM };
+        Line::from(vec![Span::styled(label, BOLD), Span::styled(marks, style)])
+    }
+
+    /// The line above the composer: that there is more below, or how much still fits into the message.
+    fn rule(&self, columns: usize) -> String {
+        let Some(conversation) = self.conversation() else { return String::new() };
+        let written = conversation.draft.text().len();
+        let note = if written > MAX_TEXT {
+            format!(" {} bytes too long ", written - MAX_TEXT)
+        } else if written > MAX_TEXT * 4 / 5 {
+            format!(" {} bytes left ", MAX_TEXT - written)
+        } else if conversation.scroll > 0 {
+            " more below: PageDown ".into()
+        } else {
+            String::new()
+        };
+        let note = shorten(&note, columns);
+        format!("{}{note}", "─".repeat(columns.saturating_sub(width(&note))))
+    }
+
+    fn status(&self, columns: usize, most_rows: usize) -> Vec<Line<'static>> {
+        if !self.problem.is_empty() {
+            let mut rows = lines(&escape::line(&self.problem), columns);
+            rows.truncate(most_rows);
+            return rows.into_iter().map(|row| Line::styled(row, BAD)).collect();
+        }
+        let connection = describe::connection(&self.connection);
+        let is_unverified = self.contact().is_some_and(|contact| can_write(contact) && !contact.verified);
+        let mut parts = Vec::new();
+        if is_unverified {
+            parts.push(("unverified: compare the safety words (F2)".to_owned(), WARN));
+        }
+        parts.push((connection, DIM));
+        if !self.notice.is_empty() {
+            parts.push((format!("the relay says: {}", self.notice), BOLD));
+        }
+        parts.push(("F1 help".to_owned(), DIM));
+        let mut rows = vec![Line::default()];
+        for (text, style) in parts {
+            let used = rows.last().map_or(0, Line::width);
+            let gap = if used > 0 { 2 } else { 0 };
+            if used + gap + width(&text) > columns && used > 0 {
+                if rows.len() == most_rows {
+                    break;
+                }
+                rows.push(Line::styled(shorten(&text, columns), style));
+            } else if let Some(row) = rows.last_mut() {
+                row.push_span(Span::raw(" ".repeat(gap)));
+                row.push_span(Span::styled(shorten(&text, columns), style));
+            }
+        }
+        rows
+    }
+}
+
+/// A contact on one line of the list: what is marked, who, and what is new.
+fn list_row(contact: &Contact, is_selected: bool, columns: usize) -> String {
+    let mark = if can_write(contact) && !contact.verified { '!' } else { ' ' };
+    let right = if contact.unread > 0 {
+        format!(" ({})", contact.unread)
+    } else if contact.state == ContactState::Paired {
+        String::new()
+    } else {
+        format!(" {}", shorten(describe::state_word(contact.state), columns / 2))
+    };
+    let left = columns.saturating_sub(width(&right) + 3);
+    let label = shorten(&escape::line(&contact.label), left);
+    let pointer = if is_selected { '›' } else { ' ' };
+    format!("{pointer}{mark}{label}{}{right}", " ".repeat(left.saturating_sub(width(&label)) + 1))
+}
+
+/// What stays in sight under the title. That a contact is unverified is in the title and the status already.
+fn pinned(contact: &Contact, columns: usize) -> Vec<Line<'static>> {
+    let warnings = describe::warnings(contact);
+    let plain = |warning: &&String| !warning.starts_with("Unverified:");
+    let rows = warnings.iter().filter(plain).flat_map(|warning| lines(warning, columns));
+    rows.take(4).map(|row| Line::styled(row, WARN)).collect()
+}
+
+/// Why nothing can be written, and what can be done instead.
+fn cannot_write(contact: &Contact, columns: usize, most_rows: usize) -> Vec<Line<'static>> {
+    let mut text = describe::state_sentence(contact.state).to_owned();
+    match contact.state {
+        ContactState::Consenting => text.push_str(" Enter shows the terms."),
+        ContactState::Opening | ContactState::Invited => text.push_str(" Enter shows the link."),
+        _ => {}
+    }
+    let rows = lines(&text, columns).into_iter().take(most_rows.max(3));
+    rows.map(|row| Line::styled(row, DIM)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,335 @@
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use tacit_client_core::{Connection, Content, Direction, EndedWhy, Message, Offer, Outcome};
+
+use super::*;
+use crate::chat::state::{Effect, Input, Leave};
+use crate::clock::Clock;
+
+const LINK: &str = "tacit:AQEYd3M6Ly9yZWxheS5leGFtcGxlOjc0NDMAAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUm";
+
+fn contact(id: &str, label: &str, state: ContactState) -> Contact {
+    Contact {
+        id: id.into(),
+        label: label.into(),
+        state,
+        verified: false,
+        remote_invite: false,
+        invite_tried: false,
+        locked_out: false,
+        unread: 0,
+        missing: 0,
+        unopened: 0,
+        last_activity: 0,
+    }
+}
+
+fn message(n: u64, direction: Direction, text: &str) -> Message {
+    Message {
+        id: format!("{n:032x}"),
+        contact: "a".into(),
+        direction,
+        content: Content::Text(text.into()),
+        outcome: Outcome::Delivered,
+        sent_at: 1_741_000_920_000 + n,
+        stored_at: 1_741_000_920_000 + n,
+        gap_before: false,
+    }
+}
+
+/// A chat with one paired contact, whose conversation is loaded.
+fn chat_with(contacts: Vec<Contact>, messages: Vec<Message>) -> Chat {
+    let mut chat = Chat::new(Clock::utc(), Some("a".into()));
+    chat.update(Input::Contacts { contacts, can_invite: true });
+    chat.update(Input::Newest { contact: "a".into(), messages, is_all: true });
+    chat.update(Input::Connection(Connection::Online));
+    chat
+}
+
+fn chat() -> Chat {
+    chat_with(vec![contact("a", "Anna", ContactState::Paired)], vec![message(1, Direction::In, "hello")])
+}
+
+fn key(chat: &mut Chat, code: KeyCode) -> Vec<Effect> {
+    chat.update(Input::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+}
+
+fn control(chat: &mut Chat, c: char) -> Vec<Effect> {
+    chat.update(Input::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL)))
+}
+
+fn write(chat: &mut Chat, text: &str) {
+    text.chars().for_each(|c| drop(key(chat, KeyCode::Char(c))));
+}
+
+fn screen(chat: &mut Chat, width: u16, height: u16) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| chat.draw(frame, frame.area(), true)).unwrap();
+    terminal.backend().to_string()
+}
+
+/// The rows of the screen without the quotes of the backend.
+fn rows(chat: &mut Chat, width: u16, height: u16) -> Vec<String> {
+    screen(chat, width, height).lines().map(|row| row.trim_matches('"').trim_end().to_owned()).collect()
+}
+
+#[test]
+fn an_unverified_contact_says_so_until_the_words_were_compared() {
+    let mut chat = chat();
+    let before = screen(&mut chat, 100, 24);
+    assert!(before.contains("Anna · unverified"), "{before}");
+    assert!(before.contains("unverified: compare the safety words (F2)"), "{before}");
+    assert!(before.contains("›!Anna"), "{before}");
+
+    assert_eq!(key(&mut chat, KeyCode::F(2)), [Effect::Words("a".into())]);
+    let words: Vec<String> = (1..=12).map(|n| format!("word{n}")).collect();
+    chat.update(Input::Words { contact: "a".into(), words });
+    let shown = screen(&mut chat, 100, 24);
+    assert!(shown.contains(" 1 word1") && shown.contains("12 word12"), "{shown}");
+    assert!(shown.contains("Safety words with Anna"), "{shown}");
+    assert_eq!(key(&mut chat, KeyCode::Char('v')), [Effect::SetVerified("a".into(), true)]);
+
+    let verified = Contact { verified: true, ..contact("a", "Anna", ContactState::Paired) };
+    chat.update(Input::Contacts { contacts: vec![verified], can_invite: true });
+    key(&mut chat, KeyCode::Esc);
+    let after = screen(&mut chat, 100, 24);
+    assert!(after.contains("Anna · verified") && !after.contains("unverified"), "{after}");
+}
+
+#[test]
+fn a_person_reads_bubbles_marks_and_the_legend() {
+    let messages =
+        vec![message(1, Direction::In, "How was your week?"), message(2, Direction::Out, "Better, thank you.")];
+    let mut chat = chat_with(vec![contact("a", "Anna", ContactState::Paired)], messages);
+    let rows = rows(&mut chat, 80, 20);
+    let theirs = rows.iter().find(|row| row.contains("How was your week?")).unwrap();
+    let mine = rows.iter().find(|row| row.contains("Better, thank you.")).unwrap();
+    assert!(theirs.find("How").unwrap() < mine.find("Better").unwrap());
+    assert!(mine.ends_with("11:22 ✓✓ delivered"), "{mine}");
+    assert!(rows.iter().any(|row| row.contains("… queued  ✓ held by the relay  ✓✓ delivered  ! expired  ✗ refused")));
+    assert!(rows.iter().any(|row| row.contains("── Monday, 3 March 2025 ──")));
+    assert!(rows.last().unwrap().contains("connected"), "{rows:?}");
+}
+
+#[test]
+fn an_outcome_changes_in_place() {
+    let mine = Message { outcome: Outcome::Queued, ..message(1, Direction::Out, "hi") };
+    let mut chat = chat_with(vec![contact("a", "Anna", ContactState::Paired)], vec![mine.clone()]);
+    assert!(screen(&mut chat, 80, 20).contains("11:22 … queued"));
+    chat.update(Input::Outcome { contact: "a".into(), message: mine.id, outcome: Outcome::Expired });
+    assert!(screen(&mut chat, 80, 20).contains("11:22 ! expired"));
+}
+
+#[test]
+fn what_came_cannot_drive_the_terminal() {
+    let evil = "\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}x";
+    let mut chat = chat_with(vec![contact("a", evil, ContactState::Paired)], vec![message(1, Direction::In, evil)]);
+    chat.update(Input::Notice(evil.into()));
+    chat.update(Input::Failed(evil.into()));
+    let drawn = screen(&mut chat, 100, 24);
+    assert!(drawn.contains("␛]0;owned␇"), "{drawn}");
+    assert!(!drawn.chars().any(|c| c.is_control() && c != '\n'), "{drawn:?}");
+}
+
+#[test]
+fn a_text_is_written_sent_and_comes_back_if_it_could_not_be_queued() {
+    let mut chat = chat();
+    write(&mut chat, "see you");
+    control(&mut chat, 'j');
+    chat.update(Input::Paste("soon\r\nAnna".into()));
+    let drawn = rows(&mut chat, 80, 24);
+    for line in ["> see you", "  soon", "  Anna"] {
+        assert!(drawn.iter().any(|row| row.ends_with(line)), "{drawn:?}");
+    }
+    let text = "see you\nsoon\nAnna".to_owned();
+    assert_eq!(key(&mut chat, KeyCode::Enter), [Effect::Send { contact: "a".into(), text: text.clone() }]);
+    write(&mut chat, "more");
+    chat.update(Input::NotSent { contact: "a".into(), text, problem: "the disk is full".into() });
+    let drawn = screen(&mut chat, 80, 24);
+    assert!(drawn.contains("the disk is full") && drawn.contains("> see you") && drawn.contains("  more"), "{drawn}");
+    assert_eq!(
+        key(&mut chat, KeyCode::Enter),
+        [Effect::Send { contact: "a".into(), text: "see you\nsoon\nAnna\nmore".into() }]
+    );
+}
+
+#[test]
+fn each_conversation_keeps_its_draft() {
+    let contacts = vec![contact("a", "Anna", ContactState::Paired), contact("b", "Ben", ContactState::Paired)];
+    let mut chat = chat_with(contacts, Vec::new());
+    write(&mut chat, "for Anna");
+    assert_eq!(key(&mut chat, KeyCode::Tab), [Effect::Load("b".into())]);
+    assert!(!screen(&mut chat, 80, 24).contains("for Anna"));
+    write(&mut chat, "for Ben");
+    key(&mut chat, KeyCode::Tab);
+    let drawn = screen(&mut chat, 80, 24);
+    assert!(drawn.contains("> for Anna") && !drawn.contains("for Ben"), "{drawn}");
+}
+
+#[test]
+fn what_came_is_read_once_it_is_looked_at() {
+    let unread = |id: &str, label: &str| Contact { unread: 2, ..contact(id, label, ContactState::Paired) };
+    let mut chat = Chat::new(Clock::utc(), Some("a".into()));
+    let contacts = vec![unread("a", "Anna"), unread("b", "Ben")];
+    assert_eq!(chat.update(Input::Contacts { contacts, can_invite: false }), [Effect::Load("a".into())]);
+    let newest = Input::Newest { contact: "a".into(), messages: vec![message(1, Direction::In, "hi")], is_all: true };
+    assert_eq!(chat.update(newest), [Effect::MarkRead("a".into())]);
+    assert!(rows(&mut chat, 80, 24).iter().any(|row| row.contains("!Ben") && row.contains("(2)")));
+    assert!(screen(&mut chat, 50, 24).contains("2 unread elsewhere"));
+}
+
+#[test]
+fn an_invite_shows_as_a_code_that_fits_or_else_as_a_link() {
+    let mut chat = chat();
+    key(&mut chat, KeyCode::F(3));
+    assert!(screen(&mut chat, 80, 24).contains("Who is it for?"));
+    write(&mut chat, "Cleo");
+    assert_eq!(key(&mut chat, KeyCode::Enter), [Effect::Invite("Cleo".into())]);
+    chat.update(Input::Invite { contact: "a".into(), link: LINK.into() });
+    let code = screen(&mut chat, 80, 24);
+    assert!(code.contains("▄▄▄▄▄▄▄") || code.contains("█▀▀▀▀▀█"), "{code}");
+    assert!(code.contains("For one person only"), "{code}");
+    key(&mut chat, KeyCode::Char('l'));
+    assert!(screen(&mut chat, 100, 24).contains(LINK));
+    key(&mut chat, KeyCode::Char('l'));
+    let small = screen(&mut chat, 100, 12);
+    assert!(small.contains(LINK) && small.contains("needs a larger window"), "{small}");
+    key(&mut chat, KeyCode::Esc);
+    assert!(screen(&mut chat, 80, 24).contains("hello"));
+}
+
+#[test]
+fn who_is_not_enrolled_is_told_so() {
+    let mut chat = chat();
+    chat.update(Input::Contacts { contacts: vec![contact("a", "Anna", ContactState::Paired)], can_invite: false });
+    key(&mut chat, KeyCode::F(3));
+    assert!(screen(&mut chat, 80, 24).contains("This device cannot invite"));
+}
+
+#[test]
+fn joining_shows_the_terms_before_anything_is_agreed_to() {
+    let mut chat = Chat::new(Clock::utc(), None);
+    chat.update(Input::Contacts { contacts: Vec::new(), can_invite: false });
+    assert!(screen(&mut chat, 80, 24).contains("No conversations yet."));
+    key(&mut chat, KeyCode::F(4));
+    chat.update(Input::Paste(format!("{}\n{}", &LINK[..40], &LINK[40..])));
+    assert_eq!(key(&mut chat, KeyCode::Enter), [Effect::Join(LINK.into())]);
+
+    let joining = |state| Input::Contacts { contacts: vec![contact("a", "Dr. Weiss", state)], can_invite: false };
+    chat.update(joining(ContactState::Joining));
+    chat.update(Input::Joined("a".into()));
+    assert!(screen(&mut chat, 80, 24).contains("The invite is being claimed"));
+    assert!(chat.update(joining(ContactState::Consenting)).contains(&Effect::Offer("a".into())));
+    let offer = Offer { from: "Dr. Weiss".into(), terms_version: 1, terms: "Answers within two days.".into() };
+    chat.update(Input::Offer { contact: "a".into(), offer });
+    let drawn = screen(&mut chat, 80, 24);
+    assert!(drawn.contains("Dr. Weiss invites you") && drawn.contains("Answers within two days."), "{drawn}");
+    assert!(key(&mut chat, KeyCode::Enter).is_empty());
+    assert_eq!(key(&mut chat, KeyCode::Char('y')), [Effect::Consent("a".into())]);
+}
+
+#[test]
+fn an_ended_conversation_says_why_and_takes_no_text() {
+    let ended = contact("a", "Anna", ContactState::Ended(EndedWhy::InviteUsed));
+    let mut chat = chat_with(vec![ended], Vec::new());
+    let drawn = screen(&mut chat, 100, 24);
+    assert!(drawn.contains("if that was not you, tell your therapist"), "{drawn}");
+    write(&mut chat, "hello?");
+    assert!(key(&mut chat, KeyCode::Enter).is_empty());
+}
+
+#[test]
+fn a_tried_invite_and_missing_messages_stay_in_sight() {
+    let warned = Contact { invite_tried: true, missing: 2, ..contact("a", "Anna", ContactState::Paired) };
+    let gap = Message { gap_before: true, ..message(1, Direction::In, "hello") };
+    let drawn = screen(&mut chat_with(vec![warned], vec![gap]), 100, 24);
+    assert!(drawn.contains("Somebody tried the invite after it was used."), "{drawn}");
+    assert!(drawn.contains("2 messages of theirs missing so far"), "{drawn}");
+    assert!(drawn.contains("a message is missing here"), "{drawn}");
+}
+
+#[test]
+fn paging_up_loads_what_is_older_and_stays_where_it_was() {
+    let messages: Vec<Message> = (100..150).map(|n| message(n, Direction::In, &format!("number {n}"))).collect();
+    let mut chat = chat_with(vec![contact("a", "Anna", ContactState::Paired)], Vec::new());
+    chat.conversations.clear();
+    chat.update(Input::Newest { contact: "a".into(), messages, is_all: false });
+    assert!(screen(&mut chat, 80, 24).contains("number 149"));
+    let mut effects = Vec::new();
+    for _ in 0..20 {
+        effects = key(&mut chat, KeyCode::PageUp);
+        screen(&mut chat, 80, 24);
+        if !effects.is_empty() {
+            break;
+        }
+    }
+    let before = format!("{:032x}", 100);
+    assert_eq!(effects, [Effect::LoadOlder { contact: "a".into(), before: before.clone() }]);
+    let top = rows(&mut chat, 80, 24);
+    let older = (50..100).map(|n| message(n, Direction::In, &format!("number {n}"))).collect();
+    chat.update(Input::Older { contact: "a".into(), before, messages: older });
+    let seen = |rows: &[String]| rows.iter().find(|row| row.contains("number 1")).cloned();
+    assert_eq!(seen(&top), seen(&rows(&mut chat, 80, 24)));
+    for _ in 0..20 {
+        key(&mut chat, KeyCode::PageUp);
+        screen(&mut chat, 80, 24);
+    }
+    assert!(screen(&mut chat, 80, 24).contains("number 50"));
+    // What comes meanwhile does not lose what was paged in.
+    let newest = (120..160).map(|n| message(n, Direction::In, &format!("number {n}"))).collect();
+    chat.update(Input::Newest { contact: "a".into(), messages: newest, is_all: false });
+    let loaded = &chat.conversations["a"].messages;
+    assert_eq!((loaded.len(), loaded.last().unwrap().id.as_str()), (110, format!("{:032x}", 159).as_str()));
+}
+
+#[test]
+fn leaving_is_one_key_whatever_is_open() {
+    let mut chat = chat();
+    key(&mut chat, KeyCode::F(1));
+    assert_eq!(control(&mut chat, 'q'), [Effect::Leave(Leave::Done)]);
+    assert_eq!(control(&mut chat, 'c'), [Effect::Leave(Leave::Interrupted)]);
+}
+
+#[test]
+fn the_smallest_window_still_shows_the_conversation() {
+    let mut chat = chat();
+    let rows = rows(&mut chat, 20, 6);
+    assert!(rows.iter().any(|row| row.contains("Anna")), "{rows:?}");
+    assert!(rows.iter().any(|row| row.contains("hello")), "{rows:?}");
+    assert!(rows.iter().any(|row| row.contains("unverif")), "{rows:?}");
+}
+
+#[test]
+fn no_size_of_window_and_nothing_open_in_it_panics() {
+    let long = "A very long name 你好 that does not fit anywhere at all".repeat(3);
+    let popups: Vec<Option<Input>> = vec![
+        None,
+        Some(Input::Key(KeyEvent::new(KeyCode::F(1), KeyModifiers::NONE))),
+        Some(Input::Key(KeyEvent::new(KeyCode::F(3), KeyModifiers::NONE))),
+        Some(Input::Key(KeyEvent::new(KeyCode::F(4), KeyModifiers::NONE))),
+        Some(Input::Words { contact: "a".into(), words: vec!["abandon".into(); 12] }),
+        Some(Input::Invite { contact: "a".into(), link: LINK.into() }),
+        Some(Input::Offer {
+            contact: "a".into(),
+            offer: Offer { from: long.clone(), terms_version: 1, terms: long.repeat(20) },
+        }),
+        Some(Input::Failed(long.clone())),
+    ];
+    for popup in popups {
+        let warned = Contact { invite_tried: true, ..contact("a", &long, ContactState::Joined) };
+        let mut chat = chat_with(vec![warned], vec![message(1, Direction::Out, &long.repeat(5))]);
+        write(&mut chat, &long);
+        if let Some(input) = popup {
+            chat.update(input);
+        }
+        chat.update(Input::Paste(long.clone()));
+        for width in (1..30).chain([40, 63, 64, 80, 200]) {
+            for height in (1..14).chain([17, 18, 24, 60]) {
+                screen(&mut chat, width, height);
+            }
+            key(&mut chat, KeyCode::PageUp);
+            key(&mut chat, KeyCode::Up);
+        }
+    }
+}

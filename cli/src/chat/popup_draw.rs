@@ -1,0 +1,182 @@
+//! The picture of what lies over the chat.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Style};
+use ratatui::text::Line;
+use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
+use tacit_client_core::Offer;
+
+use super::bubbles::WARN;
+use super::composer::Composer;
+use super::popup::Popup;
+use super::state::Chat;
+use super::wrap::{lines, shorten, width};
+use crate::escape;
+use crate::qr::{self, Qr};
+
+/// Wider than this, text is tiring to read.
+const WIDEST: u16 = 72;
+
+const HELP: &str = "\
+Enter        send
+Alt+Enter    new line (or Ctrl+J)
+Tab, ↑ ↓     other conversation
+PageUp/Down  older, newer
+F2           safety words
+F3           invite somebody
+F4           join by a link
+Esc          close this
+Ctrl+Q       leave
+
+…   queued on this device
+✓   held by the relay for them
+✓✓  on their device
+!   expired: nobody came for it
+✗   refused: it will not be sent
+!Name  unverified contact
+
+Alt+1 to Alt+4 are F1 to F4.";
+
+const COMPARE: &str = "Read these words to each other, in person or by phone. If all twelve are the same on both sides, \
+                       nobody is in between.";
+const ARE_VERIFIED: &str = "Verified: you compared them. V takes it back.";
+const ARE_NOT: &str = "Unverified. V: they are the same. If they differ, write nothing, and pair again in person.";
+const ONE_PERSON: &str = "For one person only, best in person.  L link as text  Esc close";
+const AS_TEXT: &str =
+    "For one person only, best in person. Whoever uses it first is paired with you.  L QR code  Esc close";
+const NO_ROOM: &str = "For one person only. The QR code needs a larger window.  Esc close";
+
+impl Chat {
+    pub(super) fn draw_popup(&self, frame: &mut Frame<'_>, area: Rect, is_active: bool) {
+        match &self.popup {
+            None => {}
+            Some(Popup::Help) => boxed(frame, area, "Help", &text_rows(HELP, area), 0),
+            Some(Popup::Say(text)) => boxed(frame, area, "Esc closes", &text_rows(text, area), 0),
+            Some(Popup::Words { contact, words }) => {
+                let contact = self.contacts.iter().find(|known| known.id == *contact);
+                let is_verified = contact.is_some_and(|contact| contact.verified);
+                let label = contact.map_or_else(String::new, |contact| escape::line(&contact.label));
+                let title = format!("Safety words with {label}");
+                boxed(frame, area, &title, &words_rows(words, is_verified, area), 0);
+            }
+            Some(Popup::InviteWhom(field)) => {
+                let ask = "Who is it for? The name stays on this device.";
+                draw_field(frame, area, "Invite", ask, field, is_active);
+            }
+            Some(Popup::JoinWhich(field)) => {
+                let ask = "Paste the link that you were given, and press Enter.";
+                draw_field(frame, area, "Join", ask, field, is_active);
+            }
+            Some(Popup::Invite { link, qr, is_text }) => draw_invite(frame, area, link, qr.as_ref(), *is_text),
+            Some(Popup::Offer { offer, scroll, .. }) => {
+                let title = "Y agree   D decline for good   Esc decide later   ↑ ↓ read on";
+                boxed(frame, area, title, &offer_rows(offer, area), *scroll);
+            }
+        }
+    }
+}
+
+/// The columns of text in a box.
+fn columns(area: Rect) -> usize {
+    usize::from(area.width.min(WIDEST).saturating_sub(4)).max(1)
+}
+
+fn text_rows(text: &str, area: Rect) -> Vec<Line<'static>> {
+    lines(text, columns(area)).into_iter().map(Line::raw).collect()
+}
+
+fn words_rows(words: &[String], is_verified: bool, area: Rect) -> Vec<Line<'static>> {
+    let columns = columns(area);
+    // The longest word of the list has eight letters: four rows of three where they fit.
+    let per_row = (columns / 14).clamp(1, 3);
+    let numbered: Vec<String> = words.iter().enumerate().map(|(n, word)| format!("{:>2} {word:<10}", n + 1)).collect();
+    let words = numbered.chunks(per_row).map(|row| Line::raw(row.join(" ")));
+    let mut rows: Vec<Line<'static>> = words.collect();
+    rows.push(Line::default());
+    let status = if is_verified { (ARE_VERIFIED, Style::new()) } else { (ARE_NOT, WARN) };
+    rows.extend(lines(status.0, columns).into_iter().map(|row| Line::styled(row, status.1)));
+    rows.extend(text_rows(COMPARE, area));
+    rows
+}
+
+fn offer_rows(offer: &Offer, area: Rect) -> Vec<Line<'static>> {
+    let from = escape::line(&offer.from);
+    text_rows(&format!("{from} invites you. The terms:\n\n{}", escape::block(&offer.terms)), area)
+}
+
+/// A box in the middle, as large as its content and the area allow. Scrolls no further than to its last row.
+fn boxed(frame: &mut Frame<'_>, area: Rect, title: &str, rows: &[Line<'static>], scroll: usize) {
+    let widest = rows.iter().map(Line::width).max().unwrap_or(0).max(width(title));
+    let size = |wanted: usize, most: u16| u16::try_from(wanted).unwrap_or(u16::MAX).min(most);
+    let (across, down) = (size(widest + 4, area.width.min(WIDEST)), size(rows.len() + 2, area.height));
+    let middle = Rect {
+        x: area.x + (area.width - across) / 2,
+        y: area.y + (area.height - down) / 2,
+        width: across,
+        height: down,
+    };
+    let title = shorten(title, usize::from(across.saturating_sub(4)));
+    let block = Block::bordered().border_type(BorderType::Rounded).title(format!(" {title} "));
+    let inner = block.inner(middle);
+    let most = rows.len().saturating_sub(usize::from(inner.height));
+    let visible: Vec<Line<'static>> = rows.iter().skip(scroll.min(most)).cloned().collect();
+    frame.render_widget(Clear, middle);
+    frame.render_widget(block, middle);
+    let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
+    frame.render_widget(Paragraph::new(visible), inner);
+}
+
+fn draw_field(frame: &mut Frame<'_>, area: Rect, title: &str, ask: &str, field: &Composer, is_active: bool) {
+    let columns = columns(area);
+    let mut rows: Vec<String> = lines(ask, columns);
+    rows.push(String::new());
+    let laid = field.lay(columns.saturating_sub(2).max(1));
+    let most = usize::from(area.height).saturating_sub(rows.len() + 2).max(1);
+    let first = (laid.cursor.0 + 1).saturating_sub(most);
+    let above = rows.len();
+    rows.extend(
+        laid.lines
+            .iter()
+            .enumerate()
+            .skip(first)
+            .take(most)
+            .map(|(n, line)| format!("{} {line}", if n == 0 { '>' } else { ' ' })),
+    );
+    // As wide as it can be, so that it does not grow while one types.
+    let rows: Vec<Line<'static>> = rows.iter().map(|row| Line::raw(format!("{row:columns$}"))).collect();
+    boxed(frame, area, title, &rows, 0);
+    if is_active {
+        let down = u16::try_from(rows.len() + 2).unwrap_or(u16::MAX).min(area.height);
+        let across = u16::try_from(columns + 4).unwrap_or(u16::MAX).min(area.width.min(WIDEST));
+        let x = area.x + (area.width - across) / 2 + 2 + u16::try_from(laid.cursor.1 + 2).unwrap_or(0);
+        let y = area.y + (area.height - down) / 2 + 1 + u16::try_from(above + laid.cursor.0 - first).unwrap_or(0);
+        frame.set_cursor_position((x.min(area.right().saturating_sub(1)), y.min(area.bottom().saturating_sub(1))));
+    }
+}
+
+/// The whole area for the code: on a usual terminal there is no row to spare. The link as text has no frame, so that
+/// it can be copied with the mouse.
+fn draw_invite(frame: &mut Frame<'_>, area: Rect, link: &str, code: Option<&Qr>, is_text: bool) {
+    frame.render_widget(Clear, area);
+    let (across, down) = (usize::from(area.width), usize::from(area.height));
+    let with_caption = code.and_then(|code| code.rows_within(across, down.saturating_sub(1)));
+    let rows =
+        if is_text { None } else { with_caption.or_else(|| code.and_then(|code| code.rows_within(across, down))) };
+    let Some(rows) = rows else {
+        let mut text: Vec<Line<'static>> = lines(link, across).into_iter().map(Line::raw).collect();
+        text.push(Line::default());
+        text.extend(lines(if is_text { AS_TEXT } else { NO_ROOM }, across).into_iter().map(Line::raw));
+        frame.render_widget(Paragraph::new(text), area);
+        return;
+    };
+    let side = rows.first().map_or(0, |row| u16::try_from(width(row)).unwrap_or(area.width));
+    let height = u16::try_from(rows.len()).unwrap_or(area.height).min(area.height);
+    let code = Rect { x: area.x + area.width.saturating_sub(side) / 2, y: area.y, width: side, height };
+    let colours = Style::new().fg(Color::Indexed(qr::BLACK)).bg(Color::Indexed(qr::WHITE));
+    frame.render_widget(Paragraph::new(rows.into_iter().map(Line::raw).collect::<Vec<_>>()).style(colours), code);
+    if height < area.height {
+        let caption = Rect { y: area.y + height, height: 1, ..area };
+        frame.render_widget(Paragraph::new(shorten(ONE_PERSON, across)).centered(), caption);
+    }
+}

@@ -1,0 +1,62 @@
+//! The terminal as a full screen, and given back as it was: at the end, after an error, on a panic, on a signal.
+
+use std::io::{self, Stdout, Write, stdout};
+use std::panic;
+
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode, is_raw_mode_enabled,
+};
+use ratatui::{Frame, Terminal};
+
+use crate::failure::Failure;
+
+/// Says nothing about whom one writes with: titles are seen by whoever passes, and kept by window managers.
+const TITLE: &str = "tacit";
+
+/// The full screen, while it lives.
+pub(crate) struct Screen(Terminal<CrosstermBackend<Stdout>>);
+
+impl Screen {
+    /// Takes the terminal.
+    pub(crate) fn enter() -> Result<Self, Failure> {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            restore();
+            before(panic);
+        }));
+        enable_raw_mode().map_err(Failure::Terminal)?;
+        let entered = execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste, SetTitle(TITLE))
+            .and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
+        match entered {
+            Ok(terminal) => Ok(Self(terminal)),
+            Err(error) => {
+                restore();
+                Err(Failure::Terminal(error))
+            }
+        }
+    }
+
+    /// Draws one picture.
+    pub(crate) fn draw(&mut self, picture: impl FnOnce(&mut Frame<'_>)) -> Result<(), Failure> {
+        self.0.draw(picture).map(|_| ()).map_err(Failure::Terminal)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Gives the terminal back, if it was taken. Errors cannot be shown anywhere by then.
+pub(crate) fn restore() {
+    if is_raw_mode_enabled().unwrap_or(false) {
+        let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
+        let _ = io::stdout().flush();
+        let _ = disable_raw_mode();
+    }
+}

@@ -1,0 +1,170 @@
+//! What the chat shows, what comes in, and what it wants done. Nothing here touches a client, a terminal or a clock.
+
+use std::collections::HashMap;
+
+use ratatui::crossterm::event::KeyEvent;
+use tacit_client_core::{Connection, Contact, ContactId, ContactState, Message, MessageId, Offer, Outcome};
+
+use super::composer::Composer;
+use super::popup::Popup;
+use crate::clock::Clock;
+
+/// Something that happened: at the keyboard, or in the store.
+#[derive(Clone, Debug)]
+pub(crate) enum Input {
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// Text was pasted.
+    Paste(String),
+    /// Nothing happened but time, or the window has another size.
+    Tick,
+    /// The terminal is closed.
+    TerminalGone,
+    /// The contacts as they are now, and whether this device can invite.
+    Contacts { contacts: Vec<Contact>, can_invite: bool },
+    /// The newest messages of a conversation; `is_all` if there are no older ones.
+    Newest { contact: ContactId, messages: Vec<Message>, is_all: bool },
+    /// Messages just before one that is shown.
+    Older { contact: ContactId, before: MessageId, messages: Vec<Message> },
+    /// A message of ours has another outcome.
+    Outcome { contact: ContactId, message: MessageId, outcome: Outcome },
+    /// The connection as it is now.
+    Connection(Connection),
+    /// What the relay says to people.
+    Notice(String),
+    /// The safety words that were asked for.
+    Words { contact: ContactId, words: Vec<String> },
+    /// The link that was asked for.
+    Invite { contact: ContactId, link: String },
+    /// A link was joined.
+    Joined(ContactId),
+    /// The offer that was asked for.
+    Offer { contact: ContactId, offer: Offer },
+    /// A message could not be queued.
+    NotSent { contact: ContactId, text: String, problem: String },
+    /// Something else could not be done.
+    Failed(String),
+}
+
+/// Something to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Read the newest messages of a conversation, and again whenever they change.
+    Load(ContactId),
+    /// Read what was before a message.
+    LoadOlder { contact: ContactId, before: MessageId },
+    /// The person has seen what came.
+    MarkRead(ContactId),
+    /// Send a text.
+    Send { contact: ContactId, text: String },
+    /// Give the safety words.
+    Words(ContactId),
+    /// The person compared the safety words, or takes it back.
+    SetVerified(ContactId, bool),
+    /// Make an invite for a person of this label.
+    Invite(String),
+    /// Give the link of an invite that was not used yet.
+    ShowInvite(ContactId),
+    /// Join a link.
+    Join(String),
+    /// Give what an invite offers.
+    Offer(ContactId),
+    /// The person agrees to the offer.
+    Consent(ContactId),
+    /// The person does not agree, for good.
+    Decline(ContactId),
+    /// End the chat.
+    Leave(Leave),
+}
+
+/// How a person leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    Done,
+    Interrupted,
+}
+
+/// Everything that is on the screen.
+#[derive(Debug)]
+pub(crate) struct Chat {
+    pub(super) clock: Clock,
+    /// In the order of the list.
+    pub(super) contacts: Vec<Contact>,
+    pub(super) are_contacts_known: bool,
+    pub(super) can_invite: bool,
+    pub(super) selected: Option<ContactId>,
+    pub(super) conversations: HashMap<ContactId, Conversation>,
+    pub(super) connection: Connection,
+    pub(super) notice: String,
+    /// What went wrong last; until the next key.
+    pub(super) problem: String,
+    pub(super) popup: Option<Popup>,
+    /// What the last picture measured: paging and cursor movement depend on it.
+    pub(super) seen: Seen,
+}
+
+/// Measures of the last picture.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    /// Rows of the conversation that are visible at once.
+    pub(super) rows: usize,
+    /// How far up the conversation can be scrolled.
+    pub(super) most_scroll: usize,
+    /// Columns of the composer.
+    pub(super) composer_columns: usize,
+}
+
+/// What is loaded of a conversation, and what is being written into it.
+#[derive(Debug, Default)]
+pub(super) struct Conversation {
+    /// Oldest first.
+    pub(super) messages: Vec<Message>,
+    pub(super) is_loaded: bool,
+    /// There is nothing older.
+    pub(super) is_all: bool,
+    pub(super) is_loading_older: bool,
+    /// Rows up from the newest.
+    pub(super) scroll: usize,
+    pub(super) draft: Composer,
+}
+
+impl Chat {
+    /// An empty chat that will show the wanted conversation, or the one with the newest message.
+    pub(crate) fn new(clock: Clock, wanted: Option<ContactId>) -> Self {
+        Self {
+            clock,
+            contacts: Vec::new(),
+            are_contacts_known: false,
+            can_invite: false,
+            selected: wanted,
+            conversations: HashMap::new(),
+            connection: Connection::Stopped,
+            notice: String::new(),
+            problem: String::new(),
+            popup: None,
+            seen: Seen::default(),
+        }
+    }
+
+    /// The contact whose conversation is shown.
+    pub(super) fn contact(&self) -> Option<&Contact> {
+        let selected = self.selected.as_ref()?;
+        self.contacts.iter().find(|contact| contact.id == *selected)
+    }
+
+    /// The conversation that is shown.
+    pub(super) fn conversation(&self) -> Option<&Conversation> {
+        self.conversations.get(self.selected.as_ref()?)
+    }
+
+    /// The conversation that is shown, made if it is new.
+    pub(super) fn conversation_mut(&mut self) -> Option<&mut Conversation> {
+        let selected = self.selected.clone()?;
+        Some(self.conversations.entry(selected).or_default())
+    }
+}
+
+/// Whether messages can be written to a contact.
+pub(super) const fn can_write(contact: &Contact) -> bool {
+    matches!(contact.state, ContactState::Joined | ContactState::Paired)
+}

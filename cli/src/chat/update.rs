@@ -1,0 +1,262 @@
+//! How inputs change what the chat shows.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use tacit_client_core::{Contact, ContactId, ContactState, Message, MessageId};
+
+use super::composer::Composer;
+use super::popup::Popup;
+use super::state::{Chat, Effect, Input, Leave, can_write};
+use crate::escape;
+
+const NOT_ENROLLED: &str = "This device cannot invite: it is not enrolled at a relay. Therapists enrol with a link from \
+                            the relay's operator: tacit enrol LINK";
+const NO_WORDS_YET: &str = "There are no safety words yet: they exist once both sides were paired.";
+
+impl Chat {
+    /// Takes in what happened, and returns what is to be done about it.
+    pub(crate) fn update(&mut self, input: Input) -> Vec<Effect> {
+        match input {
+            Input::Key(key) => {
+                self.problem.clear();
+                self.key(key)
+            }
+            Input::Paste(text) => {
+                self.paste(&text);
+                Vec::new()
+            }
+            Input::Tick => Vec::new(),
+            Input::TerminalGone => vec![Effect::Leave(Leave::Done)],
+            Input::Contacts { contacts, can_invite } => {
+                self.can_invite = can_invite;
+                self.set_contacts(contacts)
+            }
+            Input::Newest { contact, messages, is_all } => self.set_newest(contact, messages, is_all),
+            Input::Older { contact, before, messages } => {
+                self.add_older(&contact, &before, messages);
+                Vec::new()
+            }
+            Input::Outcome { contact, message, outcome } => {
+                let conversation = self.conversations.get_mut(&contact);
+                let messages = conversation.map(|conversation| conversation.messages.iter_mut());
+                if let Some(shown) = messages.and_then(|mut messages| messages.rfind(|shown| shown.id == message)) {
+                    shown.outcome = outcome;
+                }
+                Vec::new()
+            }
+            Input::Connection(connection) => {
+                self.connection = connection;
+                Vec::new()
+            }
+            Input::Notice(text) => {
+                self.notice = escape::line(&text);
+                Vec::new()
+            }
+            Input::Words { contact, words } => {
+                self.popup = Some(Popup::Words { contact, words });
+                Vec::new()
+            }
+            Input::Invite { contact, link } => {
+                self.selected = Some(contact);
+                self.popup = Some(Popup::invite(link));
+                self.look()
+            }
+            Input::Joined(contact) => {
+                self.selected = Some(contact);
+                self.look()
+            }
+            Input::Offer { contact, offer } => {
+                // Never over something that the person is just doing.
+                if self.popup.is_none() && self.selected.as_ref() == Some(&contact) {
+                    self.popup = Some(Popup::Offer { contact, offer, scroll: 0 });
+                }
+                Vec::new()
+            }
+            Input::NotSent { contact, text, problem } => {
+                self.problem = problem;
+                let draft = &mut self.conversations.entry(contact).or_default().draft;
+                let written_since = draft.take();
+                let whole = if written_since.is_empty() { text } else { format!("{text}\n{written_since}") };
+                *draft = Composer::with(whole);
+                Vec::new()
+            }
+            Input::Failed(problem) => {
+                self.problem = problem;
+                Vec::new()
+            }
+        }
+    }
+
+    fn set_contacts(&mut self, mut contacts: Vec<Contact>) -> Vec<Effect> {
+        let is_ended = |contact: &Contact| matches!(contact.state, ContactState::Ended(_));
+        contacts.sort_by_key(|contact| (is_ended(contact), std::cmp::Reverse(contact.last_activity)));
+        let state_before = self.contact().map(|contact| contact.state);
+        self.contacts = contacts;
+        self.are_contacts_known = true;
+        if self.contact().is_none() {
+            self.selected = self.contacts.first().map(|contact| contact.id.clone());
+        }
+        let mut effects = self.look();
+        // The terms come up by themselves, once.
+        if let Some(contact) = self.contact()
+            && contact.state == ContactState::Consenting
+            && state_before != Some(ContactState::Consenting)
+        {
+            effects.push(Effect::Offer(contact.id.clone()));
+        }
+        effects
+    }
+
+    /// What follows from a conversation being looked at: it is loaded, and what came is read.
+    fn look(&mut self) -> Vec<Effect> {
+        let Some(contact) = self.contact() else { return Vec::new() };
+        let (id, unread) = (contact.id.clone(), contact.unread);
+        let Some(conversation) = self.conversation_mut() else { return Vec::new() };
+        if !conversation.is_loaded {
+            return vec![Effect::Load(id)];
+        }
+        if unread > 0 { vec![Effect::MarkRead(id)] } else { Vec::new() }
+    }
+
+    fn set_newest(&mut self, contact: ContactId, messages: Vec<Message>, is_all: bool) -> Vec<Effect> {
+        let conversation = self.conversations.entry(contact).or_default();
+        conversation.is_loaded = true;
+        // What was paged in before the newest page stays, if the two still touch.
+        let overlap = messages.first().and_then(|first| conversation.messages.iter().position(|m| m.id == first.id));
+        match overlap {
+            Some(at) => {
+                conversation.messages.truncate(at);
+                conversation.messages.extend(messages);
+            }
+            None => {
+                conversation.messages = messages;
+                conversation.is_all = is_all;
+            }
+        }
+        conversation.is_all |= is_all;
+        self.look()
+    }
+
+    fn add_older(&mut self, contact: &ContactId, before: &MessageId, mut messages: Vec<Message>) {
+        let Some(conversation) = self.conversations.get_mut(contact) else { return };
+        conversation.is_loading_older = false;
+        if conversation.messages.first().map(|first| &first.id) != Some(before) {
+            return;
+        }
+        conversation.is_all = messages.is_empty();
+        messages.append(&mut conversation.messages);
+        conversation.messages = messages;
+    }
+
+    fn paste(&mut self, text: &str) {
+        if let Some(popup) = self.popup.as_mut() {
+            if let Some(field) = popup.field() {
+                field.insert(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+            }
+        } else if self.contact().is_some_and(can_write)
+            && let Some(conversation) = self.conversation_mut()
+        {
+            conversation.draft.insert(text);
+        }
+    }
+
+    fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
+        let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
+        let is_alt = key.modifiers.contains(KeyModifiers::ALT);
+        match key.code {
+            KeyCode::Char('q') if is_control => return vec![Effect::Leave(Leave::Done)],
+            KeyCode::Char('c') if is_control => return vec![Effect::Leave(Leave::Interrupted)],
+            // Some terminals keep function keys for themselves.
+            KeyCode::Char(n @ '1'..='4') if is_alt => return self.function_key(n),
+            KeyCode::F(n @ 1..=4) => return self.function_key(char::from(b'0' + n)),
+            _ => {}
+        }
+        if let Some(popup) = self.popup.take() {
+            return self.popup_key(popup, key);
+        }
+        let is_draft_empty = self.conversation().is_none_or(|conversation| conversation.draft.is_empty());
+        match key.code {
+            KeyCode::Tab => self.step(1),
+            KeyCode::BackTab => self.step(-1),
+            KeyCode::Down if is_alt || is_draft_empty => self.step(1),
+            KeyCode::Up if is_alt || is_draft_empty => self.step(-1),
+            KeyCode::PageUp => self.page_up(),
+            KeyCode::PageDown => {
+                let rows = self.seen.rows.saturating_sub(1).max(1);
+                if let Some(conversation) = self.conversation_mut() {
+                    conversation.scroll = conversation.scroll.saturating_sub(rows);
+                }
+                Vec::new()
+            }
+            KeyCode::Enter if is_alt || key.modifiers.contains(KeyModifiers::SHIFT) => {
+                self.paste("\n");
+                Vec::new()
+            }
+            KeyCode::Enter => self.enter(),
+            _ => {
+                let columns = self.seen.composer_columns;
+                if self.contact().is_some_and(can_write)
+                    && let Some(conversation) = self.conversation_mut()
+                {
+                    conversation.draft.edit(key, columns);
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    fn function_key(&mut self, n: char) -> Vec<Effect> {
+        self.popup = match n {
+            '1' => Some(Popup::Help),
+            '2' => match self.contact() {
+                Some(contact) if can_write(contact) => return vec![Effect::Words(contact.id.clone())],
+                _ => Some(Popup::Say(NO_WORDS_YET)),
+            },
+            '3' if self.can_invite => Some(Popup::InviteWhom(Composer::default())),
+            '3' => Some(Popup::Say(NOT_ENROLLED)),
+            _ => Some(Popup::JoinWhich(Composer::default())),
+        };
+        Vec::new()
+    }
+
+    fn enter(&mut self) -> Vec<Effect> {
+        let Some(contact) = self.contact() else { return Vec::new() };
+        let id = contact.id.clone();
+        match contact.state {
+            ContactState::Consenting => vec![Effect::Offer(id)],
+            ContactState::Opening | ContactState::Invited => vec![Effect::ShowInvite(id)],
+            ContactState::Joined | ContactState::Paired => match self.conversation_mut() {
+                Some(conversation) if !conversation.draft.text().trim().is_empty() => {
+                    conversation.scroll = 0;
+                    vec![Effect::Send { contact: id, text: conversation.draft.take() }]
+                }
+                _ => Vec::new(),
+            },
+            ContactState::Joining | ContactState::Ended(_) => Vec::new(),
+        }
+    }
+
+    fn step(&mut self, by: isize) -> Vec<Effect> {
+        let at = self.contacts.iter().position(|contact| Some(&contact.id) == self.selected.as_ref());
+        let Some(count) = isize::try_from(self.contacts.len()).ok().filter(|count| *count > 0) else {
+            return Vec::new();
+        };
+        let at = at.and_then(|at| isize::try_from(at).ok()).unwrap_or(0);
+        let next = usize::try_from((at + by).rem_euclid(count)).unwrap_or(0);
+        self.selected = self.contacts.get(next).map(|contact| contact.id.clone());
+        self.look()
+    }
+
+    fn page_up(&mut self) -> Vec<Effect> {
+        let (rows, most) = (self.seen.rows.saturating_sub(1).max(1), self.seen.most_scroll);
+        let Some(contact) = self.selected.clone() else { return Vec::new() };
+        let Some(conversation) = self.conversation_mut() else { return Vec::new() };
+        conversation.scroll = (conversation.scroll + rows).min(most);
+        let is_near_the_top = conversation.scroll + rows >= most;
+        if !is_near_the_top || conversation.is_all || conversation.is_loading_older {
+            return Vec::new();
+        }
+        let Some(first) = conversation.messages.first() else { return Vec::new() };
+        conversation.is_loading_older = true;
+        vec![Effect::LoadOlder { contact, before: first.id.clone() }]
+    }
+}

@@ -1,0 +1,199 @@
+//! Carries out the chat's effects on the client, and tells the chat what changed. On a thread of its own: the store may
+//! be busy for a while, and the screen must not.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+
+use tacit_client_core::{Client, ContactId, EnrolmentState, Event, Listener};
+
+use super::state::{Effect, Input};
+use crate::failure::Failure;
+
+/// Messages read at once.
+const PAGE: u32 = 50;
+
+/// Hands things over to the thread, which ends when this is dropped and the client was stopped.
+pub(crate) struct Worker(Sender<Work>);
+
+enum Work {
+    Effect(Effect),
+    Event(Event),
+}
+
+struct Inbox(Sender<Work>);
+
+impl Listener for Inbox {
+    fn on_event(&self, event: Event) {
+        let _ = self.0.send(Work::Event(event));
+    }
+}
+
+impl Worker {
+    /// Connects the client, and begins. `tell` is given all that the chat should know.
+    pub(crate) fn start(client: Arc<Client>, tell: impl Fn(Input) + Send + 'static) -> Result<Self, Failure> {
+        let (sender, work) = mpsc::channel();
+        client.start(Some(Box::new(Inbox(sender.clone()))))?;
+        let bench = Bench { client, tell, shown: BTreeSet::new(), stale: BTreeSet::new(), are_contacts_stale: true };
+        let spawned = thread::Builder::new().name("chat".into()).spawn(move || bench.run(&work));
+        spawned.map(|_| Self(sender)).map_err(|error: io::Error| Failure::Terminal(error))
+    }
+
+    /// Carries out an effect, after those before it.
+    pub(crate) fn carry_out(&self, effect: Effect) {
+        let _ = self.0.send(Work::Effect(effect));
+    }
+}
+
+struct Bench<T> {
+    client: Arc<Client>,
+    tell: T,
+    /// Conversations that the chat has loaded.
+    shown: BTreeSet<ContactId>,
+    /// Those of them that changed since.
+    stale: BTreeSet<ContactId>,
+    are_contacts_stale: bool,
+}
+
+impl<T: Fn(Input)> Bench<T> {
+    fn run(mut self, work: &Receiver<Work>) {
+        (self.tell)(Input::Connection(self.client.connection()));
+        self.refresh();
+        while let Ok(first) = work.recv() {
+            // A burst of events is read from the store once.
+            for work in std::iter::once(first).chain(work.try_iter()) {
+                match work {
+                    Work::Effect(effect) => {
+                        if let Err(failure) = self.carry_out(effect) {
+                            (self.tell)(Input::Failed(failure.to_string()));
+                        }
+                    }
+                    Work::Event(event) => self.event(event),
+                }
+            }
+            self.refresh();
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::MessageReceived { contact, .. } | Event::ContactChanged { contact } => {
+                self.stale.insert(contact);
+                self.are_contacts_stale = true;
+            }
+            Event::OutcomeChanged { contact, message, outcome } => {
+                (self.tell)(Input::Outcome { contact, message, outcome });
+            }
+            Event::ConnectionChanged { connection } => {
+                (self.tell)(Input::Connection(connection));
+                // An enrolment may have come through.
+                self.are_contacts_stale = true;
+            }
+            Event::Notice { text } => (self.tell)(Input::Notice(text)),
+            Event::StoreChanged => {
+                self.stale.extend(self.shown.iter().cloned());
+                self.are_contacts_stale = true;
+            }
+        }
+    }
+
+    fn refresh(&mut self) {
+        if let Err(failure) = self.try_refresh() {
+            (self.tell)(Input::Failed(failure.to_string()));
+        }
+    }
+
+    fn try_refresh(&mut self) -> Result<(), Failure> {
+        for contact in std::mem::take(&mut self.stale) {
+            if self.shown.contains(&contact) {
+                self.newest(contact)?;
+            }
+        }
+        if std::mem::take(&mut self.are_contacts_stale) {
+            let enrolments = self.client.enrolments()?;
+            let can_invite = enrolments.iter().any(|enrolment| enrolment.state != EnrolmentState::Refused);
+            (self.tell)(Input::Contacts { contacts: self.client.contacts()?, can_invite });
+        }
+        Ok(())
+    }
+
+    fn newest(&self, contact: ContactId) -> Result<(), Failure> {
+        let messages = self.client.history(contact.clone(), None, PAGE)?;
+        let is_all = messages.len() < PAGE as usize;
+        (self.tell)(Input::Newest { contact, messages, is_all });
+        Ok(())
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Result<(), Failure> {
+        let client = &self.client;
+        match effect {
+            Effect::Load(contact) => {
+                self.shown.insert(contact.clone());
+                self.newest(contact)?;
+            }
+            Effect::LoadOlder { contact, before } => {
+                let messages = client.history(contact.clone(), Some(before.clone()), PAGE)?;
+                (self.tell)(Input::Older { contact, before, messages });
+            }
+            Effect::MarkRead(contact) => {
+                client.mark_read(contact)?;
+                self.are_contacts_stale = true;
+            }
+            Effect::Send { contact, text } => match client.send(contact.clone(), text.clone()) {
+                Ok(_) => {
+                    self.stale.insert(contact);
+                    self.are_contacts_stale = true;
+                }
+                Err(error) => (self.tell)(Input::NotSent { contact, text, problem: error.to_string() }),
+            },
+            Effect::Words(contact) => {
+                let words = client.safety_words(contact.clone())?;
+                (self.tell)(Input::Words { contact, words });
+            }
+            Effect::SetVerified(contact, verified) => {
+                client.set_verified(contact, verified)?;
+                self.are_contacts_stale = true;
+            }
+            Effect::Invite(label) => {
+                let invite = client.invite(label, WEEK)?;
+                self.read_contacts_first()?;
+                (self.tell)(Input::Invite { contact: invite.contact, link: invite.link });
+            }
+            Effect::ShowInvite(contact) => {
+                let link = client.invite_link(contact.clone())?;
+                (self.tell)(Input::Invite { contact, link });
+            }
+            Effect::Join(link) => {
+                let contact = client.join(link, None)?;
+                self.read_contacts_first()?;
+                (self.tell)(Input::Joined(contact));
+            }
+            Effect::Offer(contact) => {
+                let offer = client.offer(contact.clone())?;
+                (self.tell)(Input::Offer { contact, offer });
+            }
+            Effect::Consent(contact) => {
+                client.consent(contact)?;
+                self.are_contacts_stale = true;
+            }
+            Effect::Decline(contact) => {
+                client.decline(contact)?;
+                self.are_contacts_stale = true;
+            }
+            // The loop's own.
+            Effect::Leave(_) => {}
+        }
+        Ok(())
+    }
+
+    /// A new contact must be in the list before it is selected.
+    fn read_contacts_first(&mut self) -> Result<(), Failure> {
+        self.are_contacts_stale = true;
+        self.try_refresh()
+    }
+}
+
+/// How long an invite made in the chat can be used, in seconds.
+const WEEK: u64 = 7 * 24 * 3600;

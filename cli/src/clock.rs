@@ -1,0 +1,81 @@
+//! Times as a person reads them, in the time zone of this device.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use tacit_client_core::{Direction, Message};
+
+/// Turns the core's timestamps into words.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock(TimeZone);
+
+impl Clock {
+    /// In the time zone of this device.
+    pub(crate) fn local() -> Self {
+        Self(TimeZone::system())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn utc() -> Self {
+        Self(TimeZone::UTC)
+    }
+
+    fn zoned(&self, at: u64) -> jiff::Zoned {
+        // A peer's clock may say anything: beyond what a calendar has, it says nothing.
+        let at = i64::try_from(at).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
+        at.unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(self.0.clone())
+    }
+
+    /// The day, to tell whether two times are on the same one.
+    pub(crate) fn date(&self, at: u64) -> Date {
+        self.zoned(at).date()
+    }
+
+    /// `Monday, 3 March 2025`
+    pub(crate) fn day(&self, at: u64) -> String {
+        self.zoned(at).strftime("%A, %-d %B %Y").to_string()
+    }
+
+    /// `3 March`
+    pub(crate) fn short_day(&self, at: u64) -> String {
+        self.zoned(at).strftime("%-d %B").to_string()
+    }
+
+    /// `10:42`
+    pub(crate) fn time(&self, at: u64) -> String {
+        self.zoned(at).strftime("%H:%M").to_string()
+    }
+
+    /// `2025-03-03 10:42`
+    pub(crate) fn date_time(&self, at: u64) -> String {
+        self.zoned(at).strftime("%Y-%m-%d %H:%M").to_string()
+    }
+}
+
+/// When a message was sent, as far as it can be known: a sender's clock cannot place it after its arrival.
+pub(crate) fn shown_time(message: &Message) -> u64 {
+    match message.direction {
+        Direction::In => message.sent_at.min(message.stored_at),
+        Direction::Out => message.sent_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_as_people_write_them() {
+        let clock = Clock::utc();
+        let at = 1_741_000_920_000;
+        assert_eq!(clock.day(at), "Monday, 3 March 2025");
+        assert_eq!(clock.time(at), "11:22");
+        assert_eq!(clock.date_time(at), "2025-03-03 11:22");
+    }
+
+    #[test]
+    fn an_impossible_time_is_no_panic() {
+        assert_eq!(Clock::utc().date_time(u64::MAX), "1970-01-01 00:00");
+        assert_eq!(Clock::local().time(u64::MAX).len(), 5);
+    }
+}

@@ -1,0 +1,41 @@
+//! The commands, one file each for what belongs together.
+
+mod contacts;
+mod end;
+mod enrol;
+mod history;
+mod invite;
+mod join;
+mod send;
+mod sync;
+mod words;
+
+use crate::args::{Args, Command};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::session::{NewHome, Session};
+use crate::{chat, demo};
+
+/// Carries out the command line.
+pub(crate) fn run(args: Args, output: &Output) -> Result<(), Failure> {
+    let output = *output;
+    let known = || Session::open(&args, NewHome::Refused);
+    let known_or_new = || Session::open(&args, NewHome::Allowed);
+    match &args.command {
+        Command::Enrol(enrol) => enrol::run(&known_or_new()?, enrol, output),
+        Command::Invite(invite) => invite::run(&known()?, invite, output),
+        Command::Join(join) => join::run(&known_or_new()?, join, output),
+        Command::Contacts => contacts::list(&known()?, output),
+        Command::Send(send) => send::run(&known()?, send, output),
+        Command::Sync(sync) => sync::run(&known()?, sync, output),
+        Command::History(history) => history::run(&known()?, history, output),
+        Command::Words(words) => words::run(&known()?, words, output),
+        Command::End(end) => end::run(&known()?, end, output),
+        Command::Rename(rename) => contacts::rename(&known()?, rename, output),
+        Command::Chat(chat) => {
+            chat::check_terminal(output)?;
+            chat::run(&known_or_new()?, chat)
+        }
+        Command::Demo(demo) => demo::run(demo, output),
+    }
+}

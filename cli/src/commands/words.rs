@@ -1,0 +1,33 @@
+//! `tacit words`
+
+use crate::args;
+use crate::escape;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::record::Words;
+use crate::session::Session;
+
+pub(super) fn run(session: &Session, args: &args::Words, output: Output) -> Result<(), Failure> {
+    let client = session.client();
+    let contact = session.pick(&args.contact)?;
+    let words = client.safety_words(contact.id.clone())?;
+    if args.verified || args.not_verified {
+        client.set_verified(contact.id.clone(), args.verified)?;
+    }
+    let contact = client.contact(contact.id)?;
+    let record = Words { contact: contact.id, words, verified: contact.verified };
+    output.answer(&record, || record.words.join(" "))?;
+    if output.is_read_by_a_person() {
+        let label = escape::line(&contact.label);
+        output.note(&if record.verified {
+            "Verified: you compared them.".into()
+        } else {
+            format!(
+                "Unverified. Read them to each other, in person or by phone. If all twelve are the same: tacit words \
+                 '{label}' --verified\nIf they differ, somebody may be in between: write nothing, and pair again in \
+                 person."
+            )
+        });
+    }
+    Ok(())
+}

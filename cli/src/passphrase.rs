@@ -1,0 +1,69 @@
+//! Where the passphrase of the store comes from: `--passphrase-file`, `TACIT_PASSPHRASE`, or the person.
+
+use std::env::{self, VarError};
+use std::fs;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::ask;
+use crate::failure::Failure;
+
+const VARIABLE: &str = "TACIT_PASSPHRASE";
+
+/// Gets the passphrase. A new home is asked for twice: a slip of the finger would lock it for good.
+pub(crate) fn get(file: Option<&Path>, is_new_home: bool) -> Result<String, Failure> {
+    if let Some(file) = file {
+        return from_file(file);
+    }
+    match env::var(VARIABLE) {
+        Ok(passphrase) => return Ok(passphrase),
+        Err(VarError::NotUnicode(_)) => return Err(Failure::PassphraseNotText),
+        Err(VarError::NotPresent) => {}
+    }
+    if !ask::is_anyone_there() {
+        return Err(Failure::PassphraseNeeded);
+    }
+    if !is_new_home {
+        return prompt("Passphrase: ");
+    }
+    let passphrase = prompt("A new passphrase, which protects everything on this device: ")?;
+    let again = Zeroizing::new(prompt("The same again: ")?);
+    if passphrase == *again { Ok(passphrase) } else { Err(Failure::PassphrasesDiffer) }
+}
+
+fn prompt(question: &str) -> Result<String, Failure> {
+    rpassword::prompt_password(question).map_err(Failure::Terminal)
+}
+
+fn from_file(file: &Path) -> Result<String, Failure> {
+    let bytes = Zeroizing::new(fs::read(file).map_err(Failure::PassphraseFile)?);
+    let text = std::str::from_utf8(&bytes).map_err(|_| Failure::PassphraseNotText)?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn file(content: &[u8]) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_file_gives_its_first_line_with_its_spaces() {
+        for content in ["two words \nmore\n", "two words \r\n", "two words "] {
+            assert_eq!(get(Some(file(content.as_bytes()).path()), true).unwrap(), "two words ");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_no_text_is_told() {
+        assert!(matches!(get(Some(Path::new("/nonexistent/file")), false), Err(Failure::PassphraseFile(_))));
+        assert!(matches!(get(Some(file(&[0xff, 0xfe]).path()), false), Err(Failure::PassphraseNotText)));
+    }
+}

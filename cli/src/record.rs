@@ -1,0 +1,179 @@
+//! What scripts read: the JSON objects of the answers. Fields are only ever added.
+
+use serde::Serialize;
+use tacit_client_core::{Contact, ContactState, Content, Direction, Message, Outcome};
+
+use crate::describe;
+
+/// Answer of `enrol`.
+#[derive(Serialize)]
+pub(crate) struct Enrolled {
+    pub(crate) relay: String,
+    pub(crate) state: &'static str,
+    pub(crate) permits_left: u64,
+}
+
+/// Answer of `invite`.
+#[derive(Serialize)]
+pub(crate) struct Invited {
+    pub(crate) contact: String,
+    pub(crate) link: String,
+    /// Seconds; absent where an earlier invite is shown again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_in: Option<u64>,
+}
+
+/// Answer of `words`.
+#[derive(Serialize)]
+pub(crate) struct Words {
+    pub(crate) contact: String,
+    pub(crate) words: Vec<String>,
+    pub(crate) verified: bool,
+}
+
+/// Answer of `send`, one per message.
+#[derive(Serialize)]
+pub(crate) struct Sent {
+    pub(crate) id: String,
+    pub(crate) contact: String,
+    pub(crate) outcome: &'static str,
+}
+
+/// Answer of `end`.
+#[derive(Serialize)]
+pub(crate) struct Ended {
+    pub(crate) contact: String,
+    pub(crate) state: &'static str,
+    /// Whether the relay knows it already; if not, it is told at the next connection.
+    pub(crate) told: bool,
+}
+
+/// A contact: a line of `contacts`, and the answer of `join` and `rename`.
+#[derive(Serialize)]
+pub(crate) struct ContactLine {
+    contact: String,
+    label: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<&'static str>,
+    verified: bool,
+    unread: u64,
+    missing: u64,
+    unopened: u64,
+    remote_invite: bool,
+    invite_tried: bool,
+    locked_out: bool,
+    last_activity: u64,
+}
+
+impl From<Contact> for ContactLine {
+    fn from(contact: Contact) -> Self {
+        Self {
+            state: describe::state_code(contact.state),
+            ended: match contact.state {
+                ContactState::Ended(why) => Some(describe::ended_code(why)),
+                _ => None,
+            },
+            contact: contact.id,
+            label: contact.label,
+            verified: contact.verified,
+            unread: contact.unread,
+            missing: contact.missing,
+            unopened: contact.unopened,
+            remote_invite: contact.remote_invite,
+            invite_tried: contact.invite_tried,
+            locked_out: contact.locked_out,
+            last_activity: contact.last_activity,
+        }
+    }
+}
+
+/// A message: a line of `history`, and of `sync`.
+#[derive(Serialize)]
+pub(crate) struct MessageLine {
+    id: String,
+    /// Only where messages of several contacts are printed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contact: Option<String>,
+    direction: &'static str,
+    /// `null` for what this version cannot show.
+    text: Option<String>,
+    outcome: &'static str,
+    sent_at: u64,
+    /// Present where something sent just before it is missing so far.
+    #[serde(skip_serializing_if = "is_false")]
+    gap_before: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+impl MessageLine {
+    /// A line of one conversation.
+    pub(crate) fn new(message: Message) -> Self {
+        Self {
+            id: message.id,
+            contact: None,
+            direction: match message.direction {
+                Direction::In => "in",
+                Direction::Out => "out",
+            },
+            text: match message.content {
+                Content::Text(text) => Some(text),
+                Content::Unknown => None,
+            },
+            outcome: describe::outcome_code(message.outcome),
+            sent_at: message.sent_at,
+            gap_before: message.gap_before,
+        }
+    }
+
+    /// A line that says whose conversation it is of.
+    pub(crate) fn with_contact(message: Message) -> Self {
+        let contact = Some(message.contact.clone());
+        Self { contact, ..Self::new(message) }
+    }
+}
+
+impl Sent {
+    pub(crate) fn new(message: &Message, outcome: Outcome) -> Self {
+        Self { id: message.id.clone(), contact: message.contact.clone(), outcome: describe::outcome_code(outcome) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message() -> Message {
+        Message {
+            id: "0a".into(),
+            contact: "0b".into(),
+            direction: Direction::Out,
+            content: Content::Text("hello".into()),
+            outcome: Outcome::Accepted { until: 9 },
+            sent_at: 1_741_000_920_000,
+            stored_at: 1_741_000_920_001,
+            gap_before: false,
+        }
+    }
+
+    #[test]
+    fn a_line_of_history_has_the_promised_fields_in_their_order() {
+        assert_eq!(
+            serde_json::to_string(&MessageLine::new(message())).unwrap(),
+            r#"{"id":"0a","direction":"out","text":"hello","outcome":"accepted","sent_at":1741000920000}"#
+        );
+    }
+
+    #[test]
+    fn a_gap_and_an_unknown_content_show() {
+        let message = Message { gap_before: true, content: Content::Unknown, direction: Direction::In, ..message() };
+        assert_eq!(
+            serde_json::to_string(&MessageLine::with_contact(message)).unwrap(),
+            r#"{"id":"0a","contact":"0b","direction":"in","text":null,"outcome":"accepted","sent_at":1741000920000,"gap_before":true}"#
+        );
+    }
+}
