@@ -19,7 +19,7 @@ fn open_again_and_again(disk: &SimDisk) -> (RedbSpool, Recovered) {
 
 /// Runs the script on a disk that fails from change `from` on for `outage` changes. What is refused is not repeated.
 fn run(disk: &SimDisk, from: usize, outage: usize) -> (RedbSpool, Model, usize) {
-    disk.set_faults(Faults { failing: from..from + outage, reads_too: outage % 2 == 0, ..Faults::default() });
+    disk.set_faults(Faults { failing: from..from + outage, reads_too: outage.is_multiple_of(2), ..Faults::default() });
     let (mut spool, _) = open_again_and_again(disk);
     let mut model = Model::default();
     let mut refused = 0;

@@ -67,7 +67,7 @@ fn round() -> impl Strategy<Value = Round> {
 }
 
 fn at(n: u8) -> tacit_proto::EndOf {
-    end(1 + n / 2, if n % 2 == 0 { End::A } else { End::B })
+    end(1 + n / 2, if n.is_multiple_of(2) { End::A } else { End::B })
 }
 
 /// Turns acts into changes that a relay could make, given what waits.
