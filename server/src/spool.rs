@@ -10,6 +10,7 @@ mod batch;
 mod chain;
 mod epoch;
 mod fault;
+mod overlay;
 mod recovery;
 mod redb_spool;
 mod rows;

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use tacit_proto::{EndOf, SealedBox};
 
-use super::chain::{BacklogRow, Chains, Link, Place, expiry, wrap_box};
+use super::chain::{BacklogRow, Chains, Link, Nonces, Place, expiry, wrap_box};
 use super::epoch::Keyring;
 use super::fault::Fault;
 use super::redb_spool::lock;
@@ -22,11 +22,12 @@ pub(super) struct Wrapping<'a> {
 /// Makes all changes, in order.
 pub(super) fn apply(tables: &mut Tables<'_>, batch: &[Change], wrapping: &Wrapping<'_>) -> Result<(), Fault> {
     let passing = passing(batch);
+    let mut nonces = Nonces::draw()?;
     for (at, change) in batch.iter().enumerate() {
         match change {
             Change::Append { to, key, sealed } => {
                 if !passing.contains(&(at, 0)) {
-                    append(tables, wrapping, to, *key, sealed)?;
+                    append(tables, wrapping, &mut nonces, to, *key, sealed)?;
                 }
             }
             Change::Remove { of, keys } => {
@@ -82,6 +83,7 @@ fn passing(batch: &[Change]) -> HashSet<(usize, usize)> {
 fn append(
     tables: &mut Tables<'_>,
     wrapping: &Wrapping<'_>,
+    nonces: &mut Nonces,
     to: &EndOf,
     key: BoxKey,
     sealed: &SealedBox,
@@ -104,7 +106,7 @@ fn append(
     };
     let box_secret = chains.link(to, &row, wrapping.keys, Place::Append, seq)?.box_key();
     drop(chains);
-    let wrapped = wrap_box(&box_secret, to, seq, expires, sealed)?;
+    let wrapped = wrap_box(&box_secret, nonces, to, key, sealed)?;
     let name = box_key(to, seq);
     if let Some(replaced) = tables.boxes.put(name, &wrapped)? {
         tables.expiry.remove(expiry_key(expiry(replaced)?, &name))?;

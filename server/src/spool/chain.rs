@@ -11,7 +11,7 @@
 //! so whoever holds the chain key of the oldest waiting box opens that one and all later ones, and none before it.
 //! One key for the whole backlog would keep every deleted box of a backlog that never drains openable.
 //!
-//! A box is wrapped with ChaCha20-Poly1305 under its box key, with a random nonce, and with the channel, end, seq and
+//! A box is wrapped with ChaCha20-Poly1305 under its box key, with a nonce of its batch, and with the channel, end, seq and
 //! expiry hour as associated data. The nonce is not idle: when a transaction fails, its pages may be on the disk
 //! already, and the next box to take that seq is another one.
 //!
@@ -28,10 +28,10 @@ use sha2::Sha256;
 use tacit_proto::{EndOf, SealedBox};
 use zeroize::Zeroizing;
 
-use super::Hour;
 use super::epoch::{EpochId, EpochKey, Keyring};
 use super::fault::Fault;
 use super::rows::{Take, end_key};
+use super::{BoxKey, Hour};
 
 const BOX_LABEL: &[u8] = b"tacit v1 backlog box";
 const CHAIN_LABEL: &[u8] = b"tacit v1 backlog chain";
@@ -204,11 +204,43 @@ impl Chains {
     }
 }
 
+/// The nonces of one batch: 8 random bytes, then a count.
+///
+/// A box key meets another box only in another batch, after a failure: asking the system for randomness once a batch is
+/// enough, and saves a call to it per box.
+pub(super) struct Nonces {
+    batch: [u8; 8],
+    count: u32,
+}
+
+impl Nonces {
+    /// Begins a batch.
+    pub(super) fn draw() -> Result<Self, Fault> {
+        let mut batch = [0; 8];
+        getrandom::fill(&mut batch)?;
+        Ok(Self { batch, count: 0 })
+    }
+
+    fn next(&mut self) -> Result<[u8; NONCE_LEN], Fault> {
+        self.count = self.count.checked_add(1).ok_or(Fault::Damaged("a batch too long to wrap"))?;
+        let mut nonce = [0; NONCE_LEN];
+        nonce[..8].copy_from_slice(&self.batch);
+        nonce[8..].copy_from_slice(&self.count.to_be_bytes());
+        Ok(nonce)
+    }
+}
+
 /// Wraps a box for its row.
-pub(super) fn wrap_box(key: &Key, of: &EndOf, seq: u64, expires: Hour, sealed: &SealedBox) -> Result<Vec<u8>, Fault> {
+pub(super) fn wrap_box(
+    key: &Key,
+    nonces: &mut Nonces,
+    of: &EndOf,
+    name: BoxKey,
+    sealed: &SealedBox,
+) -> Result<Vec<u8>, Fault> {
+    let BoxKey { seq, expires } = name;
     let bytes = sealed.bytes();
-    let mut nonce = [0; NONCE_LEN];
-    getrandom::fill(&mut nonce)?;
+    let nonce = nonces.next()?;
     let mut row = Vec::with_capacity(bytes.len() + BOX_OVERHEAD);
     row.extend_from_slice(&expires.0.to_be_bytes());
     row.extend_from_slice(&nonce);

@@ -15,6 +15,7 @@ use super::batch::{Wrapping, apply};
 use super::chain::{BacklogRow, Chains, Link, Place, unwrap_box};
 use super::epoch::{self, EpochId, EpochKey, Keyring, SlotFile};
 use super::fault::{Fault, guarded};
+use super::overlay::{Overlay, Plain};
 use super::recovery::{found, last_commit, mostly_dead, recover};
 use super::rows::{BACKLOGS, BOXES, MAX_SEQ, box_from_key, box_key, end_from_key, end_key};
 use super::storage::{DataDir, Storage};
@@ -56,6 +57,8 @@ struct Writer {
 struct State {
     /// `None` after an error, until it was opened again.
     db: Option<Database>,
+    /// Whether `db` is the file, and not what shows of it while it cannot be written.
+    writable: bool,
     /// Counts the openings, so that an error is not held against a later one.
     opening: u64,
     keys: Keyring,
@@ -96,14 +99,20 @@ impl RedbSpool {
 
     fn start(storage: Box<dyn Storage>) -> Result<(Self, Recovered), Fault> {
         let (slots, found) = SlotFile::open(storage.epoch_keys()?)?;
-        let (db, commits) = match open_database(&*storage) {
+        let (db, commits, writable) = match open_database(&*storage) {
+            Ok((db, commits)) => (db, commits, true),
             // redb marks a new file as its own last of all. Cut before that, it opens no more; but nothing was ever
             // committed to it without an epoch key, and there never was one.
             Err(Fault::Damaged(_)) if found.is_empty() && storage.database_len()? <= UNFOUNDED_LEN => {
                 storage.discard_database()?;
-                open_database(&*storage)?
+                let (db, commits) = open_database(&*storage)?;
+                (db, commits, true)
             }
-            opened => opened?,
+            Err(Fault::Io(why)) => {
+                let (db, commits) = open_to_read(&*storage).map_err(|_| Fault::Io(why))?;
+                (db, commits, false)
+            }
+            Err(other) => return Err(other),
         };
         let (recovered, epochs) = guarded(|| recover(&db))?;
         let mut keys = Keyring::default();
@@ -115,9 +124,9 @@ impl RedbSpool {
         if epochs.iter().any(|id| keys.get(id).is_none()) {
             return Err(Fault::Damaged("an epoch key that backlogs are wrapped under"));
         }
-        let db = compact_if_mostly_dead(&*storage, db, &recovered);
+        let db = if writable { compact_if_mostly_dead(&*storage, db, &recovered) } else { Some(db) };
         let writer = Writer { slots, next_epoch: None, commits, doubtful: None };
-        let state = State { db, opening: 0, keys };
+        let state = State { db, writable, opening: 0, keys };
         let chains = Mutex::default();
         Ok((Self { writer: Mutex::new(writer), state: RwLock::new(state), chains, storage }, recovered))
     }
@@ -128,7 +137,10 @@ impl RedbSpool {
         writer: &mut Writer,
         work: impl FnOnce(&mut Tables<'_>, &Keyring) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        self.ensure_open(writer)?;
+        if let Err(fault) = self.ensure_writable(writer) {
+            let _ = self.ensure_readable(writer);
+            return Err(fault);
+        }
         let commit = writer.commits + 1;
         let state = self.read();
         let db = state.db.as_ref().ok_or_else(closed)?;
@@ -143,35 +155,59 @@ impl RedbSpool {
                 self.close();
                 writer.doubtful = landed;
                 // Better now than later: readers should not see what was not made. If not now, then later.
-                let _ = self.ensure_open(writer);
+                let _ = self.ensure_readable(writer);
                 Err(fault)
             }
         }
     }
 
     /// Opens the database again if an error closed it, and takes back what should not have landed.
-    fn ensure_open(&self, writer: &mut Writer) -> Result<(), Fault> {
-        if self.read().db.is_some() {
-            return Ok(());
+    fn ensure_writable(&self, writer: &mut Writer) -> Result<(), Fault> {
+        {
+            let state = self.read();
+            if state.db.is_some() && state.writable {
+                return Ok(());
+            }
         }
+        self.close();
         let (db, commits) = open_database(&*self.storage)?;
         writer.commits = commits;
         if let Some(undo) = writer.doubtful.take_if(|undo| undo.commit == commits) {
-            let undone = transact(&db, commits + 1, |tables| tables.take_back(&undo));
-            if let Err(Failed { fault, landed }) = undone {
-                // If the taking back landed, the number on the disk is another one than that of `undo`, and all is well.
-                drop(landed);
+            // Should this fail and land nevertheless, the number on the disk will not be that of `undo` any more.
+            if let Err(failed) = transact(&db, commits + 1, |tables| tables.take_back(&undo)) {
                 writer.doubtful = Some(undo);
                 drop_guarded(db);
-                return Err(fault);
+                return Err(failed.fault);
             }
             writer.commits = commits + 1;
         }
         writer.doubtful = None;
+        self.opened(db, true);
+        Ok(())
+    }
+
+    /// Opens the database again if an error closed it, if need be without the means to write to it.
+    fn ensure_readable(&self, writer: &mut Writer) -> Result<(), Fault> {
+        if self.read().db.is_some() {
+            return Ok(());
+        }
+        match self.ensure_writable(writer) {
+            Err(Fault::Io(_)) => {}
+            result => return result,
+        }
+        let (db, commits) = open_to_read(&*self.storage)?;
+        if let Some(undo) = writer.doubtful.as_ref().filter(|undo| undo.commit == commits) {
+            transact(&db, commits + 1, |tables| tables.take_back(undo)).map_err(|failed| failed.fault)?;
+        }
+        self.opened(db, false);
+        Ok(())
+    }
+
+    fn opened(&self, db: Database, writable: bool) {
         let mut state = self.write_state();
         state.db = Some(db);
+        state.writable = writable;
         state.opening += 1;
-        Ok(())
     }
 
     fn close(&self) {
@@ -260,7 +296,7 @@ impl Spool for RedbSpool {
             if self.read().opening == opening {
                 self.close();
             }
-            self.ensure_open(&mut writer).map_err(Fault::on_read)?;
+            self.ensure_readable(&mut writer).map_err(Fault::on_read)?;
             last = Some(fault);
         }
         Err(last.unwrap_or_else(closed).on_read())
@@ -294,13 +330,23 @@ fn drop_guarded(db: Database) {
     });
 }
 
+/// Opens the database, or founds it.
 fn open_database(storage: &dyn Storage) -> Result<(Database, u64), Fault> {
-    let db = guarded(|| Ok(storage.database(Builder::new().set_cache_size(CACHE))?))?;
+    let file = Plain(storage.database()?);
+    let db = guarded(|| Ok(Builder::new().set_cache_size(CACHE).create_with_backend(file)?))?;
     if let Some(commits) = guarded(|| last_commit(&db))? {
         return Ok((db, commits));
     }
     transact(&db, 1, found).map_err(|failed| failed.fault)?;
     Ok((db, 1))
+}
+
+/// Opens a view of the database that can be read only.
+fn open_to_read(storage: &dyn Storage) -> Result<(Database, u64), Fault> {
+    let file = Overlay::new(storage.database_to_read()?)?;
+    let db = guarded(|| Ok(Builder::new().set_cache_size(CACHE).create_with_backend(file)?))?;
+    let commits = guarded(|| last_commit(&db))?.ok_or(Fault::Io("nothing was ever written".to_owned()))?;
+    Ok((db, commits))
 }
 
 /// Compaction needs room and may fail; then the database is opened anew, at the latest by whoever needs it.

@@ -27,7 +27,8 @@
 //!
 //! When a write *fails* while the process lives, the batch may or may not have reached the disk, and a sync that failed
 //! once proves nothing later. The writer then opens the database anew, compares `commits`, and takes back a batch that
-//! had landed after all (`Undo`): whoever was told *not made* was told the truth.
+//! had landed after all (`Undo`), so that whoever was told *not made* was told the truth. Only if the process ends before
+//! the disk lets it do so may the batch be there at the next start: as after any crash before an answer.
 
 use redb::TableDefinition;
 use tacit_proto::{ChannelId, End, EndOf, EndPublic, PermitHash, SizeClass};

@@ -5,19 +5,25 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use redb::StorageBackend;
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, StorageBackend};
 
 use super::SpoolError;
 use super::fault::Fault;
 
 /// The two files of an embedded spool. It is opened again and again: after an I/O error redb wants a fresh handle.
 pub trait Storage: Debug + Send + Sync + 'static {
-    /// Opens the database, or makes an empty one.
+    /// Opens the database's file, or makes an empty one.
     ///
     /// # Errors
-    /// As redb's.
-    fn database(&self, builder: &Builder) -> Result<Database, DatabaseError>;
+    /// As the disk's.
+    fn database(&self) -> io::Result<Box<dyn StorageBackend>>;
+
+    /// Opens the database's file when it cannot be written: it will only be read.
+    ///
+    /// # Errors
+    /// As the disk's.
+    fn database_to_read(&self) -> io::Result<Box<dyn StorageBackend>>;
 
     /// How long the database's file is.
     ///
@@ -78,8 +84,12 @@ impl DataDir {
 }
 
 impl Storage for DataDir {
-    fn database(&self, builder: &Builder) -> Result<Database, DatabaseError> {
-        builder.create_with_backend(FileBackend::new(open_private(&self.database)?)?)
+    fn database(&self) -> io::Result<Box<dyn StorageBackend>> {
+        backend(open_private(&self.database)?)
+    }
+
+    fn database_to_read(&self) -> io::Result<Box<dyn StorageBackend>> {
+        backend(File::open(&self.database)?)
     }
 
     fn database_len(&self) -> io::Result<u64> {
@@ -91,9 +101,12 @@ impl Storage for DataDir {
     }
 
     fn epoch_keys(&self) -> io::Result<Box<dyn StorageBackend>> {
-        let file = FileBackend::new(self.epoch_keys.try_clone()?).map_err(io::Error::other)?;
-        Ok(Box::new(file))
+        backend(self.epoch_keys.try_clone()?)
     }
+}
+
+fn backend(file: File) -> io::Result<Box<dyn StorageBackend>> {
+    Ok(Box::new(FileBackend::new(file).map_err(io::Error::other)?))
 }
 
 fn open_private(path: &Path) -> io::Result<File> {

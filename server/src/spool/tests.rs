@@ -10,6 +10,7 @@ mod secrecy;
 mod sim;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use bytes::Bytes;
 use tacit_proto::{ChannelId, End, EndOf, EndPublic, EnrolCodeHash, HEADER_LEN, PermitHash, SealedBox, SizeClass};
@@ -66,12 +67,29 @@ fn channel_row(n: u8, phase: Phase) -> ChannelRow {
 }
 
 /// What a spool should hold.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 struct Model {
     boxes: BTreeMap<(EndOf, u64), (Hour, SealedBox)>,
     channels: BTreeMap<ChannelId, ChannelRow>,
     permits: BTreeSet<PermitHash>,
     enrolments: BTreeMap<EnrolCodeHash, (Vec<PermitHash>, Hour)>,
+}
+
+/// Short: a failed comparison should be readable.
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let boxes = self.boxes.iter().map(|((of, seq), (expires, sealed))| {
+            (of.channel.as_bytes()[0], of.end, *seq, expires.0, sealed.class(), hex::encode(&sealed.bytes()[2..6]))
+        });
+        let channels = self.channels.iter().map(|(channel, row)| (channel.as_bytes()[0], row.phase));
+        let permits = self.permits.iter().map(|permit| permit.as_bytes()[0]);
+        f.debug_struct("Model")
+            .field("boxes", &boxes.collect::<Vec<_>>())
+            .field("channels", &channels.collect::<Vec<_>>())
+            .field("permits", &permits.collect::<Vec<_>>())
+            .field("enrolments", &self.enrolments.len())
+            .finish()
+    }
 }
 
 impl Model {

@@ -84,8 +84,7 @@ fn nothing_committed_is_lost_when_the_power_is_cut_while_it_recovers_from_a_cut(
         let after = survivor.cut(Unsynced::Dice(done as u64));
         let files = after.files();
         drop(RedbSpool::open_on(after.clone()).unwrap());
-        let mut again = Survivor::default();
-        again.start_from(files);
+        let mut again = Survivor::of(files);
         for (at, op) in after.log().iter().enumerate() {
             let seed = (done * 1000 + at) as u64;
             first.check(&again.cut(Unsynced::Dice(seed)), done + 1, &format!("cut at {done} and again at {at}"));

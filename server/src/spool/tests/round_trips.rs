@@ -1,5 +1,7 @@
 //! What goes in comes out.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tacit_proto::{End, EnrolCodeHash, PermitHash, SizeClass};
 
 use super::{Model, append, channel, channel_row, end, key, remove, sealed, small};
@@ -103,4 +105,44 @@ fn loading_goes_on_across_turns_of_the_epoch_and_restarts() {
         let left: Vec<_> = spool.load(a, 0, 99).unwrap().into_iter().map(|(seq, _)| seq).collect();
         assert_eq!(left, (round + 2..=2 * round + 2).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn loading_beside_commits_and_turns_never_sees_half_a_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = RedbSpool::open(dir.path()).unwrap();
+    let a = end(1, End::A);
+    spool.commit(&[append(a, 1, small(1)), append(a, 2, small(2))]).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = || {
+            let mut loads = 0;
+            while !done.load(Ordering::Relaxed) || loads == 0 {
+                let boxes = spool.load(a, 0, 9).unwrap();
+                // Each commit removes the oldest box and appends one: there are always two, one after the other.
+                let [(first, one), (second, two)] = &boxes[..] else { panic!("{} boxes", boxes.len()) };
+                assert_eq!((*second, one, two), (first + 1, &small(*first), &small(*second)));
+                loads += 1;
+            }
+        };
+        let readers = [scope.spawn(reader), scope.spawn(reader)];
+        for seq in 3..120 {
+            spool.commit(&[remove(a, [seq - 2]), append(a, seq, small(seq))]).unwrap();
+            // Some backlogs drain and begin again under a new key while they are being loaded.
+            if seq % 3 == 0 {
+                spool
+                    .commit(&[
+                        remove(a, [seq - 1, seq]),
+                        append(a, seq - 1, small(seq - 1)),
+                        append(a, seq, small(seq)),
+                    ])
+                    .unwrap();
+            }
+            if seq % 5 == 0 {
+                spool.turn_epoch().unwrap();
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+    });
 }

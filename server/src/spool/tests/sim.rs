@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use redb::{Builder, Database, DatabaseError, StorageBackend};
+use redb::StorageBackend;
 
 use crate::spool::Storage;
 
@@ -30,9 +30,9 @@ pub(super) enum Op {
 /// How the disk misbehaves.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
-    /// Changes (not reads) with these numbers fail.
+    /// Changes with these numbers fail.
     pub(super) failing: Range<usize>,
-    /// Reads fail as long as changes do.
+    /// Reads fail as long as changes do, and count as such.
     pub(super) reads_too: bool,
     /// No room for blocks that were never written.
     pub(super) full: bool,
@@ -77,8 +77,12 @@ impl SimDisk {
 }
 
 impl Storage for SimDisk {
-    fn database(&self, builder: &Builder) -> Result<Database, DatabaseError> {
-        builder.create_with_backend(SimFile { disk: self.clone(), which: Which::Database })
+    fn database(&self) -> io::Result<Box<dyn StorageBackend>> {
+        Ok(Box::new(SimFile { disk: self.clone(), which: Which::Database }))
+    }
+
+    fn database_to_read(&self) -> io::Result<Box<dyn StorageBackend>> {
+        self.database()
     }
 
     fn database_len(&self) -> io::Result<u64> {
@@ -132,8 +136,9 @@ impl StorageBackend for SimFile {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let disk = self.disk.0.lock().unwrap();
+        let mut disk = self.disk.0.lock().unwrap();
         if disk.faults.reads_too && disk.faults.failing.contains(&disk.changes) {
+            disk.changes += 1;
             return Err(io::Error::other("the disk failed on purpose"));
         }
         let offset = usize::try_from(offset).unwrap();
@@ -180,9 +185,8 @@ pub(super) enum Unsynced {
     Dice(u64),
 }
 
-/// The disk as a power cut leaves it, `fresh` changes after the state `synced`, of which nothing is lost any more.
-///
-/// Applied to a growing log in steps, so that not every cut has to begin at the beginning.
+/// What a disk would be after a power cut. It follows the log step by step, so that not every cut has to begin at the
+/// beginning.
 #[derive(Clone, Default)]
 pub(super) struct Survivor {
     files: [Vec<u8>; 2],
@@ -190,6 +194,11 @@ pub(super) struct Survivor {
 }
 
 impl Survivor {
+    /// Begins with files that are all synced.
+    pub(super) fn of(files: [Vec<u8>; 2]) -> Self {
+        Self { files, ..Self::default() }
+    }
+
     /// Adds what was done next.
     pub(super) fn push(&mut self, op: &Op) {
         let which = which(op) as usize;
@@ -248,12 +257,5 @@ impl Survivor {
 fn which(op: &Op) -> Which {
     match op {
         Op::Write(which, ..) | Op::SetLen(which, _) | Op::Sync(which) | Op::SyncFailed(which) => *which,
-    }
-}
-
-impl Survivor {
-    /// Begins with files that are all synced.
-    pub(super) fn start_from(&mut self, files: [Vec<u8>; 2]) {
-        self.files = files;
     }
 }
