@@ -80,7 +80,7 @@ pub(crate) fn invite(
 /// The link of an invite that nobody used yet.
 pub(crate) fn invite_link(tx: &Tx<'_>, key: &ContactKey) -> Result<InviteLink, ContactError> {
     let row = tx.contact(key)?.ok_or(ContactError::NoSuchContact)?;
-    if !matches!(row.state, State::Opening | State::Invited) {
+    if !matches!(row.state, State::Opening | State::Offering | State::Invited) {
         return Err(ContactError::WrongState);
     }
     let secret = tx.invite_secret(key)?.ok_or(ContactError::WrongState)?;

@@ -40,7 +40,7 @@ pub struct Contact {
 /// How far a pairing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContactState {
-    /// We invite: the relay was not reached yet, so the link does not work yet.
+    /// We invite: the relay does not have everything yet, so the link does not work yet.
     Opening,
     /// We invite: the link can be used, and nobody has.
     Invited,

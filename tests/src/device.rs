@@ -128,7 +128,6 @@ impl Device {
     pub fn invite(&self, label: &str) -> (String, String) {
         let invite = self.client().invite(label.to_owned(), 24 * 3600).unwrap();
         self.wait_state(&invite.contact, ContactState::Invited);
-        self.settle();
         (invite.contact, invite.link)
     }
 

@@ -111,7 +111,7 @@ fn pairing_survives_kills_at_any_moment() {
 /// One side of the conversation: queues its texts and syncs, and is killed while it does either.
 fn talk(device: &Cli, contact: &str, name: &str, processes: usize, kills_left: &AtomicUsize) {
     let all: Vec<_> = (1..=TEXTS).map(|number| format!("{name} {number}")).collect();
-    let mut kill_now = |child: &mut Child, most_ms| {
+    let kill_now = |child: &mut Child, most_ms| {
         let left = kills_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         if left.is_ok() {
             cut_short(child, most_ms);
@@ -173,7 +173,9 @@ fn a_thousand_texts_under_fifty_kills_arrive_once_in_order_and_are_delivered() {
     while !(delivered(&therapist, "C") && delivered(&client, "T")) {
         assert!(started.elapsed() < GIVE_UP, "not everything is delivered");
         let mut syncs = [therapist.spawn(&["sync", "--for", "20s"]), client.spawn(&["sync", "--for", "20s"])];
-        syncs.iter_mut().for_each(|sync| drop(sync.wait().unwrap()));
+        for sync in &mut syncs {
+            sync.wait().unwrap();
+        }
     }
     let expected = |name: &str| (1..=TEXTS).map(|number| format!("{name} {number}")).collect::<Vec<_>>();
     assert_eq!(texts(&history(&client, "T"), "in"), expected("therapist"));

@@ -39,9 +39,9 @@ impl Engine {
         self.links.remove(contact);
         match answer {
             Answer::Done => {
-                tx.set_state(contact, State::Invited)?;
+                // The invite is worth nothing before its offer is at the relay too.
+                tx.set_state(contact, State::Offering)?;
                 tx.set_blob(contact, "permit", None)?;
-                self.changed(contact);
             }
             Answer::Refused(why) if why.is_retry() => {
                 self.links.insert(*contact, Link::Later(now.steady + RETRY_MS));
@@ -281,7 +281,7 @@ impl Engine {
                 let step = pairing::receive_offer_part(tx, &row, &sealed)?;
                 self.stepped(tx, &contact, step)
             }
-            State::Invited => {
+            State::Offering | State::Invited => {
                 let step = pairing::receive_accept(tx, &row, &sealed)?;
                 self.stepped(tx, &contact, step)
             }

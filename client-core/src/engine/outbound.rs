@@ -5,7 +5,7 @@ use tacit_proto::frame::{Handle, Refusal, Request, RequestId, ToRelay};
 
 use super::{Engine, InFlight, Link, NEVER, Now, PIPELINE, Pending, RETRY_MS, ROOM_MS, TurnError};
 use crate::conversation::seal_outgoing;
-use crate::store::{ContactRow, Kind, Tx};
+use crate::store::{ContactKey, ContactRow, Kind, State, Tx};
 
 impl Engine {
     /// Sends whatever the store says is to be sent, as far as the pipelines allow.
@@ -97,7 +97,18 @@ impl Engine {
                 self.outcomes(&contact, changed);
             }
             (Kind::Accept, _) => tx.note_accept_sent(&contact, now.wall)?,
+            (Kind::Offer, _) => self.offered(tx, &contact)?,
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// A part of the offer is at the relay: with the last one, the invite can be used.
+    fn offered(&mut self, tx: &Tx<'_>, contact: &ContactKey) -> Result<(), TurnError> {
+        let state = tx.contact(contact)?.map(|row| row.state);
+        if state == Some(State::Offering) && !tx.is_outgoing(contact, Kind::Offer)? {
+            tx.set_state(contact, State::Invited)?;
+            self.changed(contact);
         }
         Ok(())
     }

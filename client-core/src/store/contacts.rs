@@ -19,6 +19,8 @@ pub(crate) type ContactKey = [u8; 16];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Opening,
+    /// The channel is open; the offer is not at the relay yet.
+    Offering,
     Invited,
     Claiming,
     AwaitingOffer,
@@ -39,6 +41,7 @@ impl State {
             Self::Joined => (6, None),
             Self::Paired => (7, None),
             Self::Ended(why) => (8, Some(why.number())),
+            Self::Offering => (9, None),
         }
     }
 
@@ -52,6 +55,7 @@ impl State {
             6 => Self::Joined,
             7 => Self::Paired,
             8 => Self::Ended(ended.and_then(EndedWhy::from_number).ok_or(rusqlite::Error::InvalidQuery)?),
+            9 => Self::Offering,
             _ => return Err(rusqlite::Error::InvalidQuery),
         })
     }
@@ -59,7 +63,7 @@ impl State {
     /// As an app sees it.
     pub(crate) const fn public(self) -> ContactState {
         match self {
-            Self::Opening => ContactState::Opening,
+            Self::Opening | Self::Offering => ContactState::Opening,
             Self::Invited => ContactState::Invited,
             Self::Claiming | Self::AwaitingOffer => ContactState::Joining,
             Self::Consenting => ContactState::Consenting,

@@ -32,7 +32,8 @@ CREATE TABLE permits (
     taken INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- State: 1 opening, 2 invited, 3 claiming, 4 awaiting the offer, 5 consenting, 6 joined, 7 paired, 8 ended.
+-- State: 1 opening, 2 invited, 3 claiming, 4 awaiting the offer, 5 consenting, 6 joined, 7 paired, 8 ended,
+-- 9 offering: open, but the offer is not at the relay yet.
 CREATE TABLE contacts (
     id BLOB PRIMARY KEY,
     relay INTEGER NOT NULL REFERENCES relays (id),
