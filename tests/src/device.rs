@@ -194,7 +194,6 @@ impl Cli {
     }
 
     /// Runs a command that must succeed: the objects that it printed.
-    #[must_use]
     pub fn ok(&self, arguments: &[&str]) -> Vec<Value> {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -1,9 +1,7 @@
 //! What the end-to-end tests share: real relays and real devices, as processes of their own or in this one.
 //!
 //! Nothing here stands in for anything: the relay is the `tacit-server` binary with a redb file, a device is a
-//! [`Client`] or the `tacit` binary with a SQLCipher file, and between them is a WebSocket.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper of tests may fail a test")]
+//! [`Client`](core::Client) or the `tacit` binary with a SQLCipher file, and between them is a WebSocket.
 
 mod device;
 mod process;
