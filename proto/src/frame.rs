@@ -204,7 +204,7 @@ pub struct Welcome {
 pub struct Limits {
     /// Seconds that an undelivered box is kept.
     pub hold: u32,
-    /// Most unanswered `Send`s of one connection. The relay reads no further beyond it.
+    /// Most unanswered requests of one connection. The relay carries out no more of them beyond it.
     pub in_flight: u32,
     /// Most unacked boxes under way to one end.
     pub window_boxes: u32,

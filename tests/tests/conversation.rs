@@ -23,7 +23,10 @@ struct Pair {
 }
 
 fn pair() -> Pair {
-    let relay = Relay::start();
+    pair_at(Relay::start())
+}
+
+fn pair_at(relay: Relay) -> Pair {
     let (therapist, client) = (Device::new(), Device::new());
     therapist.online();
     client.online();
@@ -193,6 +196,50 @@ fn a_relay_that_is_down_loses_nothing_and_calls_do_not_wait_for_it() {
     pair.relay.restart();
     assert_eq!(pair.client.client().wait_outcome(sent, true, PATIENCE_MS).unwrap(), Outcome::Delivered);
     assert_eq!(pair.therapist.received(&pair.of_client), ["kept"]);
+}
+
+#[test]
+fn a_full_backlog_holds_texts_back_and_loses_none() {
+    let pair = pair_at(Relay::start_with("backlog_boxes = 20"));
+    pair.client.offline();
+    let from_therapist = texts("therapist");
+    for text in &from_therapist {
+        pair.therapist.client().send(pair.of_client.clone(), text.clone()).unwrap();
+    }
+    // The relay takes what fits; the rest is queued, and the wait says that not everything is exchanged.
+    assert!(pair.therapist.client().wait_settled(1_000).is_err());
+    let history = pair.therapist.client().history(pair.of_client.clone(), None, u32::MAX).unwrap();
+    let accepted = history.iter().filter(|message| matches!(message.outcome, Outcome::Accepted { .. })).count();
+    assert!((1..=20).contains(&accepted), "{accepted}");
+    assert!(history.iter().skip(accepted).all(|message| message.outcome == Outcome::Queued));
+    pair.client.online();
+    pair.check_all_arrived(&from_therapist, &[]);
+}
+
+#[test]
+fn a_relay_that_forgot_the_channel_locks_both_out_and_erases_nothing_on_the_devices() {
+    let mut pair = pair();
+    pair.client.settle();
+    pair.relay.kill();
+    let (data, away) = (pair.relay.data().join("data"), pair.relay.data().join("away"));
+    std::fs::rename(&data, &away).unwrap();
+    pair.relay.restart();
+    let locked_out = || pair.client.client().contact(pair.of_therapist.clone()).unwrap().locked_out;
+    for _ in 0..PATIENCE_MS / 10 {
+        if locked_out() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(locked_out());
+    let sent = pair.client.client().send(pair.of_therapist.clone(), "kept all the while".to_owned()).unwrap();
+
+    pair.relay.kill();
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::rename(&away, &data).unwrap();
+    pair.relay.restart();
+    assert_eq!(pair.client.client().wait_outcome(sent, true, PATIENCE_MS).unwrap(), Outcome::Delivered);
+    assert!(!pair.client.client().contact(pair.of_therapist.clone()).unwrap().locked_out);
 }
 
 #[test]

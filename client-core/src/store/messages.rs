@@ -282,20 +282,22 @@ impl Tx<'_> {
     /// Moves a stream's mark over everything that is here without a gap.
     fn advance(&self, contact: &ContactKey, stream: &[u8; 16]) -> Result<(), StoreError> {
         let before = self.up_to(contact, stream)?;
-        let mut up_to = before;
-        let beyond = self.rows(
-            "SELECT number FROM messages WHERE contact = ?1 AND direction = 1 AND stream = ?2 AND number > ?3
-             ORDER BY number LIMIT 1000",
-            (contact, stream, up_to),
-            |row| row.get::<_, u64>(0),
-        )?;
-        for number in beyond {
-            if number != up_to + 1 {
-                break;
-            }
-            up_to = number;
-        }
-        if up_to != before {
+        // The first number from here on whose successor is not here.
+        let up_to: Option<u64> = self
+            .row(
+                "SELECT min(number) FROM messages AS last
+                 WHERE contact = ?1 AND direction = 1 AND stream = ?2 AND number > ?3
+                     AND NOT EXISTS (SELECT 1 FROM messages WHERE contact = ?1 AND direction = 1 AND stream = ?2
+                         AND number = last.number + 1)",
+                (contact, stream, before),
+                |row| row.get(0),
+            )?
+            .flatten();
+        let next_is_here =
+            "SELECT 1 FROM messages WHERE contact = ?1 AND direction = 1 AND stream = ?2 AND number = ?3";
+        if let Some(up_to) = up_to
+            && self.row(next_is_here, (contact, stream, before + 1), |_| Ok(()))?.is_some()
+        {
             self.execute(
                 "INSERT INTO in_streams (contact, stream, up_to) VALUES (?1, ?2, ?3)
                  ON CONFLICT (contact, stream) DO UPDATE SET up_to = ?3",

@@ -131,6 +131,30 @@ fn the_file_holds_no_plaintext() {
 }
 
 #[test]
+fn a_full_disk_refuses_the_change_and_loses_nothing() {
+    let (_home, mut store, contact) = with_contact();
+    // SQLite's own limit ends in the same SQLITE_FULL as the file system's.
+    let pages: i64 = store.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    store.connection.pragma_update(None, "max_page_count", pages + 8).unwrap();
+    let mut kept = 0;
+    let full = loop {
+        let mut id = [0; 16];
+        id[0] = kept;
+        match store.change::<_, StoreError>(|tx| tx.queue_text(&contact, &id, &"x".repeat(2_000), 1)) {
+            Ok(()) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, StoreError::DiskFull), "{full}");
+    assert!(kept > 0);
+    let count = |store: &mut Store| texts(store, &contact).len();
+    assert_eq!(count(&mut store), usize::from(kept));
+    store.connection.pragma_update(None, "max_page_count", 1_000_000).unwrap();
+    store.change::<_, StoreError>(|tx| tx.queue_text(&contact, &[0xff; 16], "room again", 1)).unwrap();
+    assert_eq!(count(&mut store), usize::from(kept) + 1);
+}
+
+#[test]
 fn what_comes_twice_is_kept_once() {
     let (_home, mut store, contact) = with_contact();
     assert!(keep(&mut store, &contact, 1));
@@ -160,6 +184,18 @@ fn a_gap_shows_and_what_fills_it_stands_in_its_place() {
     assert_eq!(missing(&mut store), 0);
     let receipt = store.read::<_, StoreError>(|tx| tx.receipt(&contact)).unwrap().unwrap();
     assert_eq!((receipt.up_to, receipt.beyond), (7, Vec::new()));
+}
+
+#[test]
+fn filling_a_gap_before_very_many_moves_the_mark_over_all_of_them() {
+    let (_home, mut store, contact) = with_contact();
+    for number in (2..=2_500).chain([1]) {
+        let (envelope, numbered) = envelope(number);
+        store.connection.pragma_update(None, "synchronous", "OFF").unwrap();
+        store.change::<_, StoreError>(|tx| tx.keep_incoming(&contact, &envelope, &numbered, 5)).unwrap();
+    }
+    let receipt = store.read::<_, StoreError>(|tx| tx.receipt(&contact)).unwrap().unwrap();
+    assert_eq!((receipt.up_to, receipt.beyond), (2_500, Vec::new()));
 }
 
 #[test]
