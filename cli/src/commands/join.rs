@@ -31,7 +31,7 @@ pub(super) fn run(session: &Session, args: &args::Join, output: Output) -> Resul
     let contact = joined(session, &changes, &id, left)?;
     output.answer(&ContactLine::from(contact.clone()), || {
         let label = escape::line(&contact.label);
-        format!("You are paired with {label}. Compare the safety words with them: tacit words '{label}'")
+        format!("You joined {label}, and can write to them. Compare the safety words with them: tacit words '{label}'")
     })
 }
 
