@@ -168,7 +168,9 @@ impl Engine {
                 // The key before it is tried at once.
                 self.next_key_refused.insert(row.key);
             }
-            (Refusal::NotAllowed, KeyTried::Invite) => self.end(tx, &row.key, EndedWhy::InviteExpired, false)?,
+            (Refusal::NotAllowed | Refusal::Gone, KeyTried::Invite) => {
+                self.end(tx, &row.key, EndedWhy::InviteExpired, false)?;
+            }
             (Refusal::Used, KeyTried::Invite) => self.end(tx, &row.key, EndedWhy::InviteUsed, false)?,
             // We closed it, and the relay knows.
             (Refusal::Gone | Refusal::NotAllowed, _) if row.close_due => tx.forget_end_key(&row.key)?,
