@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -82,21 +83,31 @@ impl Drop for Relay {
     }
 }
 
+/// Most tries to get a port back: while the relay is down, any connection of this machine may hold it for a moment.
+const TRIES: usize = 200;
+
 fn spawn(folder: &Path, listen: &str) -> (Child, String) {
-    let mut child = Command::new(binary("tacit-server"))
-        .arg("--config")
-        .arg(folder.join("test.toml"))
-        .arg("--data")
-        .arg(folder.join("data"))
-        .args(["--listen", listen])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let ready = lines.next().expect("the relay says that it is ready").unwrap();
-    let address = ready.strip_prefix("ready ws://").expect("and where").to_owned();
-    // Whatever else it says is of no interest, but the pipe must stay open.
-    std::thread::spawn(move || lines.for_each(drop));
-    (child, address)
+    for _ in 0..TRIES {
+        let mut child = Command::new(binary("tacit-server"))
+            .arg("--config")
+            .arg(folder.join("test.toml"))
+            .arg("--data")
+            .arg(folder.join("data"))
+            .args(["--listen", listen])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let Some(ready) = lines.next() else {
+            kill(&mut child);
+            std::thread::sleep(Duration::from_millis(50));
+            continue;
+        };
+        let address = ready.unwrap().strip_prefix("ready ws://").expect("where it serves").to_owned();
+        // Whatever else it says is of no interest, but the pipe must stay open.
+        std::thread::spawn(move || lines.for_each(drop));
+        return (child, address);
+    }
+    panic!("the relay does not get ready");
 }
