@@ -211,7 +211,10 @@ impl Chat {
         if is_unverified {
             parts.push(("unverified: compare the safety words (F2)".to_owned(), WARN));
         }
-        parts.push((connection, DIM));
+        // Before the first enrolment or invite there is nothing to be connected to.
+        if self.can_invite || !self.contacts.is_empty() {
+            parts.push((connection, DIM));
+        }
         if !self.notice.is_empty() {
             parts.push((format!("the relay says: {}", self.notice), BOLD));
         }
