@@ -2,6 +2,7 @@
 
 use std::env::{self, VarError};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -33,7 +34,10 @@ pub(crate) fn get(file: Option<&Path>, is_new_home: bool) -> Result<String, Fail
 }
 
 fn prompt(question: &str) -> Result<String, Failure> {
-    rpassword::prompt_password(question).map_err(Failure::Terminal)
+    rpassword::prompt_password(question).map_err(|error| match error.kind() {
+        ErrorKind::Interrupted => Failure::Interrupted,
+        _ => Failure::Terminal(error),
+    })
 }
 
 fn from_file(file: &Path) -> Result<String, Failure> {

@@ -26,8 +26,17 @@ const ROOMY: u16 = 10;
 const BAD: Style = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 
-const LEGEND: &str = "… queued  ✓ held by the relay  ✓✓ delivered  ! expired  ✗ refused";
-const HINT: &str = "Write a message. Enter sends it, Alt+Enter begins a new line.";
+/// The longest that fits is shown.
+const LEGENDS: [&str; 3] = [
+    "… queued  ✓ held by the relay  ✓✓ delivered  ! expired  ✗ refused",
+    "… queued ✓ held ✓✓ delivered ! expired ✗ refused",
+    "F1 explains the marks",
+];
+const HINTS: [&str; 3] = [
+    "Write a message. Enter sends it, Alt+Enter begins a new line.",
+    "Enter sends, Alt+Enter: new line",
+    "Enter sends",
+];
 const EMPTY: &str = "No conversations yet.\n\nF4  join, with a link that you were given\nF3  invite somebody (therapists)\n\
                      F1  help";
 
@@ -47,7 +56,7 @@ impl Chat {
             Constraint::Length(u16::try_from(status.len()).unwrap_or(1)),
         ])
         .areas(area);
-        frame.render_widget(Paragraph::new(Line::styled(shorten(LEGEND, usize::from(area.width)), DIM)), legend);
+        frame.render_widget(Paragraph::new(Line::styled(fitting(LEGENDS, usize::from(area.width)), DIM)), legend);
         frame.render_widget(Paragraph::new(status), status_area);
 
         let has_list = area.width >= WITH_LIST;
@@ -111,7 +120,7 @@ impl Chat {
                     .map(|(n, line)| Line::raw(format!("{} {line}", if n == 0 { '>' } else { ' ' })))
                     .collect();
                 if is_blank && is_roomy {
-                    rows = vec![Line::from(vec![Span::raw("> "), Span::styled(shorten(HINT, columns - 2), DIM)])];
+                    rows = vec![Line::from(vec![Span::raw("> "), Span::styled(fitting(HINTS, columns - 2), DIM)])];
                 }
                 (rows, Some((laid.cursor.0 - first, laid.cursor.1 + 2)))
             }
@@ -202,7 +211,10 @@ impl Chat {
         if is_unverified {
             parts.push(("unverified: compare the safety words (F2)".to_owned(), WARN));
         }
-        parts.push((connection, DIM));
+        // Before the first enrolment or invite there is nothing to be connected to.
+        if self.can_invite || !self.contacts.is_empty() {
+            parts.push((connection, DIM));
+        }
         if !self.notice.is_empty() {
             parts.push((format!("the relay says: {}", self.notice), BOLD));
         }
@@ -223,6 +235,12 @@ impl Chat {
         }
         rows
     }
+}
+
+/// The first of these texts that fits; the last is cut if it must be.
+fn fitting(texts: [&str; 3], columns: usize) -> String {
+    let fits = texts.into_iter().find(|text| width(text) <= columns);
+    fits.map_or_else(|| shorten(texts[2], columns), str::to_owned)
 }
 
 /// A contact on one line of the list: what is marked, who, and what is new.

@@ -17,7 +17,7 @@ pub(super) enum Popup {
     /// Asks whom to invite.
     InviteWhom(Composer),
     /// A link and its QR code.
-    Invite { link: String, qr: Option<Qr>, is_text: bool },
+    Invite { contact: ContactId, link: String, qr: Option<Qr>, is_text: bool },
     /// Asks for a link.
     JoinWhich(Composer),
     /// What an invite offers.
@@ -28,8 +28,8 @@ pub(super) enum Popup {
 
 impl Popup {
     /// The link as a QR code first.
-    pub(super) fn invite(link: String) -> Self {
-        Self::Invite { qr: Qr::new(&link), link, is_text: false }
+    pub(super) fn invite(contact: ContactId, link: String) -> Self {
+        Self::Invite { contact, qr: Qr::new(&link), link, is_text: false }
     }
 
     /// The field that is being written in, if there is one.

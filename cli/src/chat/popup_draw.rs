@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
-use tacit_client_core::Offer;
+use tacit_client_core::{ContactState, Offer};
 
 use super::bubbles::WARN;
 use super::composer::Composer;
@@ -46,6 +46,7 @@ const ONE_PERSON: &str = "For one person only, best in person.  L link as text  
 const AS_TEXT: &str =
     "For one person only, best in person. Whoever uses it first is paired with you.  L QR code  Esc close";
 const NO_ROOM: &str = "For one person only. The QR code needs a larger window.  Esc close";
+const NOT_OPEN: &str = "Not yet: the relay was not reached, so this does not work before it was.  Esc close";
 
 impl Chat {
     pub(super) fn draw_popup(&self, frame: &mut Frame<'_>, area: Rect, is_active: bool) {
@@ -68,7 +69,11 @@ impl Chat {
                 let ask = "Paste the link that you were given, and press Enter.";
                 draw_field(frame, area, "Join", ask, field, is_active);
             }
-            Some(Popup::Invite { link, qr, is_text }) => draw_invite(frame, area, link, qr.as_ref(), *is_text),
+            Some(Popup::Invite { contact, link, qr, is_text }) => {
+                let contact = self.contacts.iter().find(|known| known.id == *contact);
+                let is_open = contact.is_some_and(|contact| contact.state != ContactState::Opening);
+                draw_invite(frame, area, link, qr.as_ref().filter(|_| !is_text), is_open, *is_text);
+            }
             Some(Popup::Offer { offer, scroll, .. }) => {
                 let title = "Y agree   D decline for good   Esc decide later   ↑ ↓ read on";
                 boxed(frame, area, title, &offer_rows(offer, area), *scroll);
@@ -94,9 +99,9 @@ fn words_rows(words: &[String], is_verified: bool, area: Rect) -> Vec<Line<'stat
     let words = numbered.chunks(per_row).map(|row| Line::raw(row.join(" ")));
     let mut rows: Vec<Line<'static>> = words.collect();
     rows.push(Line::default());
+    rows.extend(text_rows(COMPARE, area));
     let status = if is_verified { (ARE_VERIFIED, Style::new()) } else { (ARE_NOT, WARN) };
     rows.extend(lines(status.0, columns).into_iter().map(|row| Line::styled(row, status.1)));
-    rows.extend(text_rows(COMPARE, area));
     rows
 }
 
@@ -156,17 +161,21 @@ fn draw_field(frame: &mut Frame<'_>, area: Rect, title: &str, ask: &str, field: 
 }
 
 /// The whole area for the code: on a usual terminal there is no row to spare. The link as text has no frame, so that
-/// it can be copied with the mouse.
-fn draw_invite(frame: &mut Frame<'_>, area: Rect, link: &str, code: Option<&Qr>, is_text: bool) {
+/// it can be copied with the mouse. While the relay does not know the invite, there is no code to be scanned.
+fn draw_invite(frame: &mut Frame<'_>, area: Rect, link: &str, code: Option<&Qr>, is_open: bool, is_text: bool) {
     frame.render_widget(Clear, area);
     let (across, down) = (usize::from(area.width), usize::from(area.height));
+    let code = code.filter(|_| is_open);
     let with_caption = code.and_then(|code| code.rows_within(across, down.saturating_sub(1)));
-    let rows =
-        if is_text { None } else { with_caption.or_else(|| code.and_then(|code| code.rows_within(across, down))) };
-    let Some(rows) = rows else {
+    let Some(rows) = with_caption.or_else(|| code.and_then(|code| code.rows_within(across, down))) else {
+        let caption = match (is_open, is_text) {
+            (false, _) => NOT_OPEN,
+            (true, true) => AS_TEXT,
+            (true, false) => NO_ROOM,
+        };
         let mut text: Vec<Line<'static>> = lines(link, across).into_iter().map(Line::raw).collect();
         text.push(Line::default());
-        text.extend(lines(if is_text { AS_TEXT } else { NO_ROOM }, across).into_iter().map(Line::raw));
+        text.extend(lines(caption, across).into_iter().map(Line::raw));
         frame.render_widget(Paragraph::new(text), area);
         return;
     };

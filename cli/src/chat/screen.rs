@@ -2,6 +2,9 @@
 
 use std::io::{self, Stdout, Write, stdout};
 use std::panic;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
+use std::time::Duration;
 
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
@@ -17,6 +20,10 @@ use crate::failure::Failure;
 /// Says nothing about whom one writes with: titles are seen by whoever passes, and kept by window managers.
 const TITLE: &str = "tacit";
 
+/// Whether the terminal is ours. Locked while something is drawn: whoever gives the terminal back, on a signal for
+/// instance, must not be drawn over afterwards. Global, as the terminal is.
+static IS_OURS: Mutex<bool> = Mutex::new(false);
+
 /// The full screen, while it lives.
 pub(crate) struct Screen(Terminal<CrosstermBackend<Stdout>>);
 
@@ -29,6 +36,7 @@ impl Screen {
             before(panic);
         }));
         enable_raw_mode().map_err(Failure::Terminal)?;
+        *IS_OURS.lock().unwrap_or_else(PoisonError::into_inner) = true;
         let entered = execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste, SetTitle(TITLE))
             .and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
         match entered {
@@ -42,7 +50,8 @@ impl Screen {
 
     /// Draws one picture.
     pub(crate) fn draw(&mut self, picture: impl FnOnce(&mut Frame<'_>)) -> Result<(), Failure> {
-        self.0.draw(picture).map(|_| ()).map_err(Failure::Terminal)
+        let is_ours = IS_OURS.lock().unwrap_or_else(PoisonError::into_inner);
+        if *is_ours { self.0.draw(picture).map(|_| ()).map_err(Failure::Terminal) } else { Ok(()) }
     }
 }
 
@@ -54,9 +63,25 @@ impl Drop for Screen {
 
 /// Gives the terminal back, if it was taken. Errors cannot be shown anywhere by then.
 pub(crate) fn restore() {
+    let is_ours = not_while_drawing();
     if is_raw_mode_enabled().unwrap_or(false) {
         let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = io::stdout().flush();
         let _ = disable_raw_mode();
     }
+    if let Some(mut is_ours) = is_ours {
+        *is_ours = false;
+    }
+}
+
+/// Waits for the end of a picture; `None` if there is none, because the one who draws panics.
+fn not_while_drawing() -> Option<MutexGuard<'static, bool>> {
+    for _ in 0..20 {
+        match IS_OURS.try_lock() {
+            Ok(is_ours) => return Some(is_ours),
+            Err(TryLockError::Poisoned(is_ours)) => return Some(is_ours.into_inner()),
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(10)),
+        }
+    }
+    None
 }

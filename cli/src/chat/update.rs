@@ -56,8 +56,8 @@ impl Chat {
                 Vec::new()
             }
             Input::Invite { contact, link } => {
-                self.selected = Some(contact);
-                self.popup = Some(Popup::invite(link));
+                self.selected = Some(contact.clone());
+                self.popup = Some(Popup::invite(contact, link));
                 self.look()
             }
             Input::Joined(contact) => {

@@ -32,11 +32,14 @@ pub(super) fn run(session: &Session, args: &args::Invite, output: Output) -> Res
         }
     };
     wait_until_open(session, args, &invited.contact)?;
+    // The link last: the code may fill the screen.
+    if output.is_read_by_a_person()
+        && let Some(qr) = Qr::new(&invited.link)
+    {
+        output.note(&format!("{}\n", qr.ansi()));
+    }
     output.answer(&invited, || invited.link.clone())?;
     if output.is_read_by_a_person() {
-        if let Some(qr) = Qr::new(&invited.link) {
-            output.note(&format!("\n{}", qr.ansi()));
-        }
         output.note(
             "Give it to one person only, best in person: whoever uses it first is paired with you. Then compare the \
              safety words.",

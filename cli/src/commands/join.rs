@@ -14,6 +14,9 @@ use crate::record::ContactLine;
 use crate::session::{Changes, Session, millis};
 
 pub(super) fn run(session: &Session, args: &args::Join, output: Output) -> Result<(), Failure> {
+    if args.label.as_ref().is_some_and(|label| label.trim().is_empty()) {
+        return Err(Failure::EmptyLabel);
+    }
     let client = session.client();
     let id = client.join(args.link.clone(), args.label.clone())?;
     let changes = session.start()?;

@@ -10,7 +10,7 @@ use crate::escape;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Who writes what. Before a line that is `Away`, the other side goes offline; it comes back after it.
+/// Who writes what.
 enum Line {
     Therapist(&'static str),
     Client(&'static str),

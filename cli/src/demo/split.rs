@@ -18,6 +18,9 @@ use crate::failure::Failure;
 /// Narrower than this, only the active side is shown.
 const BOTH: u16 = 60;
 
+/// With no more rows than this, there is none for the names.
+const LEAST_ROWS: u16 = 6;
+
 /// Both sides, and which of them the keyboard writes for. Left is the therapist, right the client.
 struct Split {
     names: [&'static str; 2],
@@ -100,7 +103,9 @@ impl Split {
             if area.is_empty() {
                 continue;
             }
-            let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
+            // The smallest chat needs every row.
+            let head_rows = u16::from(area.height > LEAST_ROWS);
+            let [head, body] = Layout::vertical([Constraint::Length(head_rows), Constraint::Min(0)]).areas(area);
             let whose = if n == 0 { "therapist" } else { "client" };
             let name = self.names.get(n).copied().unwrap_or_default();
             let hint = if is_active { "Ctrl+Q leaves" } else { "Tab to write here" };

@@ -200,6 +200,18 @@ fn an_invite_shows_as_a_code_that_fits_or_else_as_a_link() {
 }
 
 #[test]
+fn an_invite_that_does_not_work_yet_shows_no_code() {
+    let mut chat = chat_with(vec![contact("a", "Cleo", ContactState::Opening)], Vec::new());
+    assert_eq!(key(&mut chat, KeyCode::Enter), [Effect::ShowInvite("a".into())]);
+    chat.update(Input::Invite { contact: "a".into(), link: LINK.into() });
+    let before = screen(&mut chat, 100, 30);
+    assert!(before.contains("Not yet: the relay was not reached") && !before.contains('▀'), "{before}");
+    let open = vec![contact("a", "Cleo", ContactState::Invited)];
+    chat.update(Input::Contacts { contacts: open, can_invite: true });
+    assert!(screen(&mut chat, 100, 30).contains('▀'));
+}
+
+#[test]
 fn who_is_not_enrolled_is_told_so() {
     let mut chat = chat();
     chat.update(Input::Contacts { contacts: vec![contact("a", "Anna", ContactState::Paired)], can_invite: false });
