@@ -27,3 +27,13 @@ fn the_script_prints_a_conversation_that_was_delivered_and_leaves_nothing() {
     assert!(messages.iter().any(|message| message["outcomes"][0] == "accepted"));
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
 }
+
+#[test]
+fn a_person_reads_the_same_conversation() {
+    let output = Command::new(env!("CARGO_BIN_EXE_tacit")).args(["demo", "--script"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.matches("Safety words on the device of").count(), 2, "{text}");
+    assert!(text.matches("✓✓ delivered").count() >= 6, "{text}");
+    assert!(text.contains("✓ held for them until"), "{text}");
+}

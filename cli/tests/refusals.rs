@@ -1,7 +1,7 @@
 //! What the binary says when it cannot do what was asked: to scripts in codes, to people in sentences, and without
 //! having changed anything.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic; clippy knows it of test functions only")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -140,6 +140,17 @@ fn a_wrong_passphrase_is_told_and_changes_nothing() {
     assert_eq!(refused(&empty), (Some(1), "empty_passphrase".into()));
     assert_eq!(device.files(), before);
     assert!(device.run(&["--json", "contacts"]).status.success());
+}
+
+#[test]
+fn a_damaged_store_is_told_and_left_as_it_is() {
+    let device = waiting();
+    let store = device.home().join("tacit.db");
+    let mut bytes = fs::read(&store).unwrap();
+    bytes[..512].fill(0x5a);
+    fs::write(&store, &bytes).unwrap();
+    assert_eq!(refused(&device.run(&["--json", "contacts"])), (Some(1), "store_damaged".into()));
+    assert_eq!(fs::read(&store).unwrap(), bytes);
 }
 
 #[test]
