@@ -3,11 +3,10 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::process::{binary, kill};
+use crate::process::{binary, kill, random_below};
 
 /// A running relay. Killed when dropped.
 pub struct Relay {
@@ -28,8 +27,14 @@ impl Relay {
     pub fn start_with(config: &str) -> Self {
         let data = tempfile::tempdir().unwrap();
         std::fs::write(data.path().join("test.toml"), config).unwrap();
-        let (child, address) = spawn(data.path(), "127.0.0.1:0");
-        Self { data, address, child }
+        // Below the ports that the system gives to outgoing connections: while a relay is down, one of those would take
+        // its port, and keep it for as long as it lasts.
+        loop {
+            let listen = format!("127.0.0.1:{}", 20_000 + random_below(12_000));
+            if let Some((child, address)) = spawn(data.path(), &listen) {
+                return Self { data, address, child };
+            }
+        }
     }
 
     /// `HOST:PORT`.
@@ -58,7 +63,7 @@ impl Relay {
     /// Starts the killed relay again, where it was.
     pub fn restart(&mut self) {
         self.kill();
-        let (child, address) = spawn(self.data.path(), &self.address);
+        let (child, address) = spawn(self.data.path(), &self.address).expect("the relay starts again");
         assert_eq!(address, self.address);
         self.child = child;
     }
@@ -83,31 +88,25 @@ impl Drop for Relay {
     }
 }
 
-/// Most tries to get a port back: while the relay is down, any connection of this machine may hold it for a moment.
-const TRIES: usize = 200;
-
-fn spawn(folder: &Path, listen: &str) -> (Child, String) {
-    for _ in 0..TRIES {
-        let mut child = Command::new(binary("tacit-server"))
-            .arg("--config")
-            .arg(folder.join("test.toml"))
-            .arg("--data")
-            .arg(folder.join("data"))
-            .args(["--listen", listen])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let Some(ready) = lines.next() else {
-            kill(&mut child);
-            std::thread::sleep(Duration::from_millis(50));
-            continue;
-        };
-        let address = ready.unwrap().strip_prefix("ready ws://").expect("where it serves").to_owned();
-        // Whatever else it says is of no interest, but the pipe must stay open.
-        std::thread::spawn(move || lines.for_each(drop));
-        return (child, address);
-    }
-    panic!("the relay does not get ready");
+/// None: it does not get ready, for instance because the port is taken.
+fn spawn(folder: &Path, listen: &str) -> Option<(Child, String)> {
+    let mut child = Command::new(binary("tacit-server"))
+        .arg("--config")
+        .arg(folder.join("test.toml"))
+        .arg("--data")
+        .arg(folder.join("data"))
+        .args(["--listen", listen])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let Some(ready) = lines.next() else {
+        kill(&mut child);
+        return None;
+    };
+    let address = ready.unwrap().strip_prefix("ready ws://").expect("where it serves").to_owned();
+    // Whatever else it says is of no interest, but the pipe must stay open.
+    std::thread::spawn(move || lines.for_each(drop));
+    Some((child, address))
 }
