@@ -189,15 +189,19 @@ impl Relay {
         self.serve_connection(stream)
     }
 
-    /// Notes the address that enrolment links are to carry.
-    fn note_url(&self, listens_on: SocketAddr) {
+    /// Notes the address that enrolment links are to carry. [`Relay::serve`] does it too; whoever says earlier that the
+    /// relay is ready must call it first, or an enrolment made at once would carry another address.
+    pub fn note_url(&self, listens_on: SocketAddr) {
         let mut url = self.config.url.as_ref().map(|url| RelayAddress::as_str(url).to_owned()).unwrap_or_default();
         if url.is_empty() {
             let written = write!(url, "ws://{listens_on}");
             debug_assert!(written.is_ok(), "writing to a string does not fail");
         }
+        // Never half written: `enrol` may read it at any moment.
         let path = self.config.data.join(URL_FILE);
-        if let Err(error) = private_file(&path).and_then(|mut file| file.write_all(url.as_bytes())) {
+        let draft = path.with_extension("new");
+        let written = private_file(&draft).and_then(|mut file| file.write_all(url.as_bytes()));
+        if let Err(error) = written.and_then(|()| std::fs::rename(&draft, &path)) {
             tracing::warn!(%error, "the relay's address could not be noted; give it to `enrol` with --url");
         }
     }

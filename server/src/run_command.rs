@@ -44,6 +44,8 @@ fn start_log() -> Result<(), Failure> {
 
 /// Says that it serves, and on an empty relay what to do next.
 fn announce(listener: &TcpListener, relay: &Relay, args: &Run) -> Result<(), Failure> {
+    // Whoever waits for the next line may run `enrol` at once.
+    relay.note_url(listener.local_addr()?);
     let mut out = stdout().lock();
     writeln!(out, "ready ws://{}", listener.local_addr()?)?;
     if relay.is_empty() {
