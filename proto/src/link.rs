@@ -46,6 +46,16 @@ impl RelayAddress {
         &self.0
     }
 
+    /// The host: a name, or an address without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let authority = self.0.split_once("://").map_or("", |(_, authority)| authority);
+        match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, _)) => address,
+            None => authority.split_once(':').map_or(authority, |(host, _)| host),
+        }
+    }
+
     /// Whether the connection is TLS.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
@@ -370,6 +380,18 @@ mod tests {
             changed[cut] = if changed[cut] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
             assert_eq!(InviteLink::parse(&changed), Err(LinkError::Damaged), "changed at {cut}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_told_without_port_and_brackets() {
+        for (address, host) in [
+            ("wss://relay.example", "relay.example"),
+            ("wss://relay.example:8443", "relay.example"),
+            ("ws://[::1]:1", "::1"),
+            ("wss://[2001:db8::1]", "2001:db8::1"),
+        ] {
+            assert_eq!(address.parse::<RelayAddress>().unwrap().host(), host);
         }
     }
 

@@ -1,8 +1,7 @@
 //! The command line.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 use tacit_proto::limits::MAX_PERMITS;
@@ -24,45 +23,68 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve. This is what happens without a command.
-    Run(Run),
+    Run(Box<Run>),
     /// Print a link by which one therapist's device enrols. Works while the relay runs.
     Enrol(Enrol),
 }
 
+/// Where a configuration is looked for if nobody says: beside the operator, then where the package puts it.
+const CONFIGS: [&str; 2] = ["tacit.toml", "/etc/tacit/tacit.toml"];
+
+/// The settings of a file (if there is one), and over them those of the environment and the command line.
+fn load(config: Option<&Path>, above: Settings) -> Result<Settings, SettingsError> {
+    let found = config.or_else(|| CONFIGS.iter().map(Path::new).find(|path| path.exists()));
+    Ok(above.over(found.map(Settings::read).transpose()?.unwrap_or_default()))
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
-    /// The data folder [default: tacit-data]. Made if it is missing.
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// The address to listen on [default: 127.0.0.1:7443]. Port 0 picks a free one.
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<SocketAddr>,
-    /// A configuration file. What is given here as well goes before it.
-    #[arg(long, value_name = "FILE")]
+    /// The configuration file [default: tacit.toml, or else /etc/tacit/tacit.toml, if there is one].
+    #[arg(long, value_name = "FILE", env = "TACIT_CONFIG")]
     config: Option<PathBuf>,
-    /// Serve unencrypted to other machines, because a proxy in front does the encryption.
-    #[arg(long)]
-    plain_behind_proxy: bool,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 impl Run {
-    /// The settings from the file, and over them those from the command line.
     pub(crate) fn settings(&self) -> Result<Settings, SettingsError> {
-        let mut settings = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
-        settings.data = self.data.clone().or(settings.data);
-        settings.listen = self.listen.or(settings.listen);
-        settings.plain_behind_proxy |= self.plain_behind_proxy;
-        Ok(settings)
+        load(self.config.as_deref(), self.settings.clone())
     }
 
-    /// What to give `enrol` so that it finds the same relay.
-    pub(crate) fn for_enrol(&self) -> String {
+    /// What to give the other commands so that they find the same relay.
+    pub(crate) fn place(&self) -> String {
         let option = |name: &str, path: &PathBuf| format!(" {name} {}", quoted(&path.display().to_string()));
-        match (&self.data, &self.config) {
+        match (&self.settings.data, &self.config) {
             (Some(data), _) => option("--data", data),
             (None, Some(config)) => option("--config", config),
             (None, None) => String::new(),
         }
+    }
+}
+
+/// Which relay a command is about.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Place {
+    /// The configuration file of the relay [default: tacit.toml, or else /etc/tacit/tacit.toml, if there is one].
+    #[arg(long, value_name = "FILE", env = "TACIT_CONFIG")]
+    config: Option<PathBuf>,
+    /// The data folder of the relay [default: the configured one, or tacit-data].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// What the environment sets, for commands that take few settings on their command line.
+#[derive(Debug, Parser)]
+struct Environment {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Place {
+    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+        let Environment { settings } = Environment::try_parse_from([""])?;
+        let above = Settings { data: self.data.clone(), ..Settings::default() };
+        Ok(load(self.config.as_deref(), above.over(settings))?)
     }
 }
 
@@ -77,12 +99,8 @@ fn quoted(text: &str) -> String {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Enrol {
-    /// The data folder of the relay [default: tacit-data].
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
-    data: Option<PathBuf>,
-    /// The configuration file of the relay.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// How many channels the therapist may open.
     #[arg(long, value_name = "N", default_value = "50", value_parser = channels)]
     pub(crate) channels: NonZeroU16,
@@ -92,14 +110,6 @@ pub(crate) struct Enrol {
     /// The address at which devices reach the relay [default: the configured one, or where it listens].
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<RelayAddress>,
-}
-
-impl Enrol {
-    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
-        let mut settings = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
-        settings.data = self.data.clone().or(settings.data);
-        Ok(settings)
-    }
 }
 
 fn channels(text: &str) -> Result<NonZeroU16, String> {

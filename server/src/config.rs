@@ -1,5 +1,6 @@
 //! What a relay is told before it starts: the defaults, and what is not accepted.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,11 +10,67 @@ use tacit_proto::frame::{Limits, Window};
 use tacit_proto::limits::{MAX_HOLD, MAX_NOTICE};
 use tacit_proto::link::RelayAddress;
 
+use ipnet::IpNet;
+
 use crate::Clock;
 use crate::backlog::Quota;
 use crate::channel::Rules;
+use crate::settings::Share;
 
 const DAY: u32 = 24 * 3600;
+
+/// How connections are encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// By nobody, or by a proxy in front.
+    Plain {
+        /// The proxies whose word on a device's address is taken.
+        trusted_proxies: Vec<IpNet>,
+    },
+    /// TLS with a certificate from files, which are read again when they change.
+    Files {
+        /// The certificate chain, PEM.
+        certificate: PathBuf,
+        /// Its key, PEM.
+        private_key: PathBuf,
+    },
+    /// TLS with a key of the relay's own, which links pin.
+    Pinned,
+    /// TLS with a certificate that the relay gets by itself.
+    Acme(Acme),
+}
+
+/// Where the relay gets its certificate (ACME, RFC 8555).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acme {
+    /// The name that the certificate is for.
+    pub domain: String,
+    /// Where the authority can reach the operator: `mailto:…`.
+    pub contact: Option<String>,
+    /// The authority's directory.
+    pub directory: String,
+    /// The root certificate, PEM, by which the authority itself is known; without it, the public ones are.
+    pub root: Option<PathBuf>,
+}
+
+/// What strangers, and devices gone wrong, may use of a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abuse {
+    /// Most connections at once.
+    pub connections: usize,
+    /// Most connections at once from one address, or from one IPv6 /64.
+    pub connections_per_address: u32,
+    /// Most new connections a minute from one address, or from one IPv6 /64.
+    pub connects_per_minute: u32,
+    /// Most proofs that are checked in a second, of all connections.
+    pub proofs_per_second: u32,
+    /// Most wrong permits, codes and proofs an hour from one address, or from one IPv6 /64.
+    pub guesses_per_hour: u32,
+    /// Most frames a second that one connection may send for long.
+    pub frames_per_second: u32,
+    /// Most bytes a second that one connection may send for long.
+    pub bytes_per_second: u32,
+}
 
 /// The configuration of a relay.
 #[derive(Clone, Debug)]
@@ -24,8 +81,18 @@ pub struct Config {
     pub limits: Limits,
     /// How long a box for an attached end is kept off the disk.
     pub grace: Duration,
-    /// Most connections at once. Beyond it, new ones wait.
-    pub connections: usize,
+    /// What strangers may use.
+    pub abuse: Abuse,
+    /// How connections are encrypted.
+    pub transport: Transport,
+    /// Most that the spool may take of the disk.
+    pub disk: Share,
+    /// Most that the relay may take of the memory.
+    pub memory: Share,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
+    /// Who runs the relay, for its page.
+    pub operator: String,
     /// From the operator to people, in every `Welcome`.
     pub notice: String,
     /// The address in enrolment links. Without it, the one that the relay listens on.
@@ -76,7 +143,20 @@ impl Config {
                 backlog_bytes: 32 * 1024 * 1024,
             },
             grace: Duration::from_millis(250),
-            connections: 10_000,
+            abuse: Abuse {
+                connections: 10_000,
+                connections_per_address: 512,
+                connects_per_minute: 600,
+                proofs_per_second: 4_000,
+                guesses_per_hour: 120,
+                frames_per_second: 500,
+                bytes_per_second: 2 * 1024 * 1024,
+            },
+            transport: Transport::Plain { trusted_proxies: Vec::new() },
+            disk: Share::Percent(80),
+            memory: Share::Percent(75),
+            metrics: None,
+            operator: String::new(),
             notice: String::new(),
             url: None,
             write_timeout: Duration::from_secs(30),
@@ -103,15 +183,22 @@ impl Config {
         if backlog_boxes == 0 || backlog_bytes < SizeClass::Large.box_len() as u64 {
             return Err(ConfigError::Backlog);
         }
-        for (number, name) in [(in_flight, "in_flight"), (window_boxes, "window_boxes")] {
-            if number == 0 {
-                return Err(ConfigError::Zero(name));
-            }
+        let abuse = &self.abuse;
+        let numbers = [
+            (in_flight, "in_flight"),
+            (window_boxes, "window_boxes"),
+            (u32::try_from(abuse.connections).unwrap_or(u32::MAX), "connections"),
+            (abuse.connections_per_address, "connections_per_address"),
+            (abuse.connects_per_minute, "connects_per_minute"),
+            (abuse.proofs_per_second, "proofs_per_second"),
+            (abuse.guesses_per_hour, "guesses_per_hour"),
+            (abuse.frames_per_second, "frames_per_second"),
+            (abuse.bytes_per_second, "bytes_per_second"),
+        ];
+        match numbers.into_iter().find(|(number, _)| *number == 0) {
+            Some((_, name)) => Err(ConfigError::Zero(name)),
+            None => Ok(()),
         }
-        if self.connections == 0 {
-            return Err(ConfigError::Zero("connections"));
-        }
-        Ok(())
     }
 
     pub(crate) fn rules(&self) -> Rules {
@@ -143,6 +230,6 @@ mod tests {
         assert_eq!(with(|config| config.notice = "x".repeat(MAX_NOTICE + 1)), Err(ConfigError::Notice));
         assert_eq!(with(|config| config.limits.backlog_bytes = 16_319), Err(ConfigError::Backlog));
         assert_eq!(with(|config| config.limits.in_flight = 0), Err(ConfigError::Zero("in_flight")));
-        assert_eq!(with(|config| config.connections = 0), Err(ConfigError::Zero("connections")));
+        assert_eq!(with(|config| config.abuse.connections = 0), Err(ConfigError::Zero("connections")));
     }
 }

@@ -15,7 +15,7 @@ use crate::Failure;
 use crate::args::Enrol;
 
 pub(crate) fn enrol(args: &Enrol) -> Result<(), Failure> {
-    let settings = args.settings()?;
+    let settings = args.place.settings()?;
     let data = settings.data();
     // Before anything is left in the data folder: a link without an address would be of no use.
     let address = match args.url.clone().or(settings.url) {

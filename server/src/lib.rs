@@ -30,7 +30,7 @@ pub mod spool;
 mod testing;
 mod time;
 
-pub use config::{Config, ConfigError};
+pub use config::{Abuse, Acme, Config, ConfigError, Transport};
 pub use counters::{Counter, Counters};
 pub use enrolment::{Enrolments, Offer};
 pub use relay::{Relay, StartError, URL_FILE, run};

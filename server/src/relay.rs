@@ -161,7 +161,7 @@ impl Relay {
     }
 
     async fn accept(&self, listener: &TcpListener, guard: &mpsc::Sender<()>) {
-        let places = Arc::new(Semaphore::new(self.config.connections));
+        let places = Arc::new(Semaphore::new(self.config.abuse.connections));
         let mut wait = Duration::from_millis(5);
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };

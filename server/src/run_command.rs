@@ -3,25 +3,24 @@
 use std::io::{IsTerminal, Write, stderr, stdout};
 
 use tacit_server::Relay;
+use tacit_server::settings::{LogFormat, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 
 use crate::Failure;
 use crate::args::Run;
 
-const LOG_VARIABLE: &str = "TACIT_LOG";
-
 pub(crate) fn run(args: &Run) -> Result<(), Failure> {
-    start_log()?;
     let settings = args.settings()?;
-    let listen = settings.listen()?;
+    start_log(&settings)?;
+    let (listen, config) = (settings.listen()?, settings.config()?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(listen);
         let listener = listener.await.map_err(|error| format!("{listen} cannot be listened on: {error}"))?;
-        let relay = Relay::open(settings.config())?;
+        let relay = Relay::open(config)?;
         let shutdown = until_told_to_end()?;
         announce(&listener, &relay, args)?;
         relay.serve(listener, shutdown).await?;
@@ -30,15 +29,17 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
 }
 
 /// The log goes to standard error, and has this program's own events only: those of the WebSocket library show frames.
-fn start_log() -> Result<(), Failure> {
-    let wanted = EnvFilter::builder()
-        .with_default_directive(tracing::Level::INFO.into())
-        .with_env_var(LOG_VARIABLE)
-        .from_env()
-        .map_err(|error| format!("{LOG_VARIABLE}: {error}"))?;
-    let own = filter_fn(|event| event.target().starts_with("tacit_server"));
-    let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(stderr().is_terminal()).with_filter(own);
-    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(wanted).with(lines))?;
+fn start_log(settings: &Settings) -> Result<(), Failure> {
+    let wanted = settings.log.as_deref().unwrap_or("info");
+    let wanted: LevelFilter =
+        wanted.parse().map_err(|_| format!("log = \"{wanted}\": a level is error, warn, info, debug, trace or off"))?;
+    let own = Targets::new().with_target("tacit_server", wanted);
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
+    let lines = match settings.log_format.unwrap_or_default() {
+        LogFormat::Text => lines.with_ansi(stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines.with_filter(own)))?;
     Ok(())
 }
 
@@ -50,7 +51,7 @@ fn announce(listener: &TcpListener, relay: &Relay, args: &Run) -> Result<(), Fai
     writeln!(out, "ready ws://{}", listener.local_addr()?)?;
     if relay.is_empty() {
         writeln!(out, "Nobody is enrolled here yet. For each therapist, run")?;
-        writeln!(out, "    tacit-server enrol{}", args.for_enrol())?;
+        writeln!(out, "    tacit-server enrol{}", args.place())?;
         writeln!(out, "and give them the link that it prints. It works while this relay runs.")?;
     }
     out.flush()?;

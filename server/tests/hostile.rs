@@ -127,7 +127,7 @@ async fn a_device_that_does_not_read_is_closed_and_loses_nothing() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_a_place() {
-    let relay = TestRelay::start_with(|config| config.connections = 1).await;
+    let relay = TestRelay::start_with(|config| config.abuse.connections = 1).await;
     let first = relay.connect().await;
     let addr = relay.addr;
     let second = tokio::spawn(async move { Client::connect(addr).await.pong().await });
