@@ -184,7 +184,7 @@ fn errors_say_what_is_wrong_and_what_to_do() {
     fails(program().args(["enrol", "--expires", "soon"]), 2, "a length of time");
     fails(program().args(["enrol", "--url", "ws://relay.example"]), 2, "unencrypted");
     fails(program().args(["--config", "/nowhere/tacit.toml"]), 1, "tacit-server: /nowhere/tacit.toml");
-    fails(program().arg("--config").arg(file("a", "holds = \"1d\"")), 1, "unknown field `holds`");
+    fails(program().arg("--config").arg(file("a", "holds = \"1d\"")), 1, "did you mean `hold`?");
     let short = file("b", &format!("data = {data:?}\nlisten = \"127.0.0.1:0\"\nhold = \"1s\""));
     fails(program().arg("--config").arg(short), 1, "hold must be");
     fails(program().args(["--listen", "0.0.0.0:0"]), 1, "tls = \"proxy\"");
