@@ -115,6 +115,10 @@ impl<C: Clone> Backlog<C> {
         self.queue.is_empty()
     }
 
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Nothing of this backlog is or may still come on disk.
     pub(crate) fn is_settled(&self) -> bool {
         self.queue.is_empty() && self.leaving.is_empty()

@@ -17,6 +17,7 @@ use crate::backlog::{Backlog, Quota};
 use crate::effect::{Attachment, Effect};
 use crate::proven::{DummyKeys, Keys, Proven};
 use crate::spool::{BoxKey, ChannelRow, EndRow, Phase};
+use crate::tally::Tally;
 use crate::time::Now;
 use rows::RowWork;
 
@@ -149,6 +150,17 @@ impl<C: Clone + PartialEq> Channel<C> {
 
     const fn of(&self, end: End) -> EndOf {
         EndOf { channel: self.id, end }
+    }
+
+    /// What this channel adds to the relay's totals.
+    pub(crate) fn tally(&self) -> Tally {
+        let mut tally = Tally { channels: u64::from(!self.is_forgotten()), ..Tally::default() };
+        for end in [&self.a, &self.b] {
+            tally.boxes += end.backlog.len() as u64;
+            tally.bytes += end.backlog.bytes();
+            tally.attached += u64::from(end.live.is_some());
+        }
+        tally
     }
 
     fn row(&self) -> ChannelRow {

@@ -10,6 +10,7 @@ use crate::hub::Hub;
 use crate::lock;
 use crate::mailbox::Conn;
 use crate::permits::CodeState;
+use crate::pressure::Pressure;
 use crate::spool::Change;
 
 /// How long a spent code is remembered, so that a device that missed the answer may ask again.
@@ -29,6 +30,8 @@ impl Hub {
             Some(offer) if permits.len() > usize::from(offer.permits.get()) => {
                 self.refuse(&asker, Refusal::TooLarge);
             }
+            // Permits that open nothing are of no use to anybody.
+            Some(_) if self.pressure() != Pressure::Calm => self.refuse(&asker, Refusal::Busy),
             Some(_) => self.begin_enrolment(code, permits, asker),
         }
     }

@@ -23,9 +23,11 @@ use crate::grace::Graces;
 use crate::lock;
 use crate::mailbox::Conn;
 use crate::permits::Permits;
+use crate::pressure::{Pressure, PressureGauge, RulesUnder};
 use crate::proven::{DummyKeys, Keys, Proven};
 use crate::reader::{Load, LoadQueue};
 use crate::spool::{Change, Recovered, SpoolError};
+use crate::tally::{Tallies, Tally};
 use crate::time::{Clock, Now};
 
 /// Enough that 64 workers rarely meet; a shard that is never touched costs 32 bytes.
@@ -48,7 +50,9 @@ pub(crate) struct Scratch {
 pub(crate) struct Hub {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
-    rules: Rules,
+    rules: RulesUnder,
+    pressure: PressureGauge,
+    tallies: Tallies,
     clock: Clock,
     dummies: DummyKeys,
     incarnation: Incarnation,
@@ -72,7 +76,9 @@ impl Hub {
         let hub = Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
-            rules,
+            rules: RulesUnder::new(rules),
+            pressure: PressureGauge::default(),
+            tallies: Tallies::default(),
             clock,
             dummies: DummyKeys::draw(&mut rand_core::UnwrapErr(getrandom::SysRng)),
             incarnation,
@@ -84,11 +90,15 @@ impl Hub {
             counters: Arc::default(),
         };
         for (id, row) in channels {
-            lock(hub.shard(&id)).insert(id, Box::new(Channel::recover(id, row)));
+            let channel = Channel::recover(id, row);
+            hub.tallies.changed(Tally::default(), channel.tally());
+            lock(hub.shard(&id)).insert(id, Box::new(channel));
         }
         for waiting in waiting {
             if let Some(channel) = lock(hub.shard(&waiting.of.channel)).get_mut(&waiting.of.channel) {
+                let before = channel.tally();
                 channel.recover_box(waiting.of.end, waiting.key, waiting.class);
+                hub.tallies.changed(before, channel.tally());
             }
         }
         let scratch = &mut Scratch::default();
@@ -115,8 +125,22 @@ impl Hub {
         self.incarnation
     }
 
-    pub(crate) fn has_channels(&self) -> bool {
-        self.shards.iter().any(|shard| !lock(shard).is_empty())
+    /// What the relay holds now.
+    pub(crate) fn tally(&self) -> Tally {
+        self.tallies.now()
+    }
+
+    pub(crate) fn pressure(&self) -> Pressure {
+        self.pressure.get()
+    }
+
+    /// Returns what it was before.
+    pub(crate) fn set_pressure(&self, pressure: Pressure) -> Pressure {
+        self.pressure.set(pressure)
+    }
+
+    fn rules(&self) -> &Rules {
+        self.rules.under(self.pressure())
     }
 
     /// Lets one channel decide, and carries out what follows.
@@ -128,8 +152,10 @@ impl Hub {
     ) -> Option<R> {
         let mut shard = lock(self.shard(id));
         let channel = shard.get_mut(id)?;
-        let mut cx = Context { now: self.now(), rules: &self.rules, fx: &mut scratch.fx };
+        let before = channel.tally();
+        let mut cx = Context { now: self.now(), rules: self.rules(), fx: &mut scratch.fx };
         let result = decide(channel, &mut cx);
+        self.tallies.changed(before, channel.tally());
         let forgotten = channel.is_forgotten();
         self.carry_out(scratch);
         if forgotten {
@@ -179,18 +205,24 @@ impl Hub {
 
     /// Opens a channel, spending a permit in the same transaction.
     pub(crate) fn open(&self, scratch: &mut Scratch, open: &Open, asker: Asker<Conn>) {
-        if open.join_by.get() > self.rules.hold {
+        let rules = self.rules();
+        if open.join_by.get() > rules.hold {
             return self.refuse(&asker, Refusal::TooLarge);
         }
         let permit = open.permit.hash();
         let mut shard = lock(self.shard(&open.channel));
-        let mut cx = Context { now: self.now(), rules: &self.rules, fx: &mut scratch.fx };
+        let mut cx = Context { now: self.now(), rules, fx: &mut scratch.fx };
         match shard.get_mut(&open.channel) {
             Some(channel) if channel.was_opened_with(&open.key_a) => channel.open_again(&mut cx, asker),
             // Without a good permit nobody learns whether a channel exists.
             Some(_) if lock(&self.permits).is_good(&permit) => self.refuse(&asker, Refusal::NotAllowed),
+            // Those who talk already go first; the permit stays good.
+            None if self.pressure() != Pressure::Calm && lock(&self.permits).is_good(&permit) => {
+                self.refuse(&asker, Refusal::Busy);
+            }
             None if lock(&self.permits).spend(&permit) => {
                 let channel = Channel::open(&mut cx, open, asker);
+                self.tallies.changed(Tally::default(), channel.tally());
                 shard.insert(open.channel, Box::new(channel));
             }
             _ => self.refuse(&asker, Refusal::NoPermit),
@@ -339,8 +371,10 @@ impl Hub {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let (mut last, mut count) = (None, 0);
         for (id, channel) in shard.range_mut((from, Bound::Unbounded)).take(most) {
-            let mut cx = Context { now: self.now(), rules: &self.rules, fx: &mut scratch.fx };
+            let before = channel.tally();
+            let mut cx = Context { now: self.now(), rules: self.rules(), fx: &mut scratch.fx };
             decide(channel, &mut cx);
+            self.tallies.changed(before, channel.tally());
             self.carry_out(scratch);
             (last, count) = (Some(*id), count + 1);
         }

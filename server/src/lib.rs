@@ -20,12 +20,14 @@ mod handshake;
 mod hub;
 mod mailbox;
 mod permits;
+mod pressure;
 mod proven;
 mod reader;
 mod relay;
 mod session;
 pub mod settings;
 pub mod spool;
+mod tally;
 #[cfg(test)]
 mod testing;
 mod time;
@@ -33,7 +35,9 @@ mod time;
 pub use config::{Abuse, Acme, Config, ConfigError, Transport};
 pub use counters::{Counter, Counters};
 pub use enrolment::{Enrolments, Offer};
+pub use pressure::Pressure;
 pub use relay::{Relay, StartError, URL_FILE, run};
+pub use tally::Tally;
 pub use time::Clock;
 
 /// Takes a lock. What it guards is whole even if another thread panicked: sections are short and set no half states.

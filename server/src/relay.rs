@@ -22,7 +22,7 @@ use crate::enrolment::{Enrolments, private_file};
 use crate::hub::{Hub, Scratch};
 use crate::reader::{LoadQueue, Reader};
 use crate::spool::{Recovered, RedbSpool, Spool, SpoolError};
-use crate::{grace, lock};
+use crate::{grace, lock, pressure};
 
 /// The file in the data folder where a running relay notes its address, for `enrol`.
 pub const URL_FILE: &str = "url";
@@ -115,7 +115,7 @@ impl Relay {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let has_permits = lock(&self.hub.permits).has_unspent();
-        !has_permits && !self.hub.has_channels() && self.hub.enrolments.is_empty().unwrap_or(false)
+        !has_permits && self.hub.tally().channels == 0 && self.hub.enrolments.is_empty().unwrap_or(false)
     }
 
     /// Serves one device on any stream: TCP, TLS, a pipe in memory, a simulated network.
@@ -137,6 +137,7 @@ impl Relay {
         let hub = Arc::clone(&self.hub);
         chores.spawn(async move { grace::run(&hub).await });
         chores.spawn(sweep(Arc::clone(&self.hub), self.config.sweep_every));
+        chores.spawn(pressure::watch(Arc::clone(&self.hub), Arc::clone(&self.config)));
         // Every connection holds a sender: when none is left, all have ended.
         let (guard, mut all_ended) = mpsc::channel::<()>(1);
         tokio::select! {

@@ -20,6 +20,7 @@ mod tests;
 mod transaction;
 
 pub use redb_spool::RedbSpool;
+pub(crate) use storage::DATABASE;
 pub use storage::{DataDir, Storage};
 
 use tacit_proto::{ChannelId, EndOf, EndPublic, EnrolCodeHash, Incarnation, PermitHash, SealedBox, SizeClass};

@@ -7,9 +7,10 @@ mod support;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use support::{TestRelay, accepted, sealed, sealed_of};
-use tacit_proto::frame::{Answer, Event, Refusal, Window};
+use support::{Pair, TestRelay, accepted, sealed, sealed_of};
+use tacit_proto::frame::{Answer, Event, Refusal, Request, Window};
 use tacit_proto::{End, SizeClass};
+use tacit_server::settings::Share;
 use tacit_server::{Config, Counter};
 
 const GRACELESS: fn(&mut Config) = |config| config.grace = Duration::ZERO;
@@ -178,5 +179,46 @@ async fn sends_beyond_those_in_flight_wait_and_are_all_answered() {
     }
     for id in sent {
         assert!(matches!(a.answer(id).await, Answer::Accepted { .. }));
+    }
+}
+
+#[tokio::test]
+async fn when_the_disk_runs_short_new_channels_are_refused_first_then_floods_and_conversations_last() {
+    let relay = TestRelay::start_with(|config| config.disk = Share::Bytes(2 << 20)).await;
+    let permit = relay.permits(1).await.remove(0);
+    let (flooded, other) = (relay.pair().await, relay.pair().await);
+    let (mut flood, handle) = flooded.attach(&relay, End::A).await;
+    let mut n = 0;
+    // Until there is no room for the flood any more, well before its own quota.
+    loop {
+        let sent = flood.send(handle, n + 1, sealed(1)).await;
+        match flood.answer(sent).await {
+            Answer::Accepted { .. } => n += 1,
+            full => break assert_eq!(full, refused(Refusal::Full)),
+        }
+        assert!(n < 4_000, "its own quota");
+    }
+    let stranger = &mut relay.connect().await;
+    assert_eq!(stranger.ask(Pair::draw().open_request(&permit, 3_600)).await, refused(Refusal::Busy));
+    let code = relay.offer(1, u64::MAX);
+    let enrol = Request::Enrol { code, permit_hashes: vec![support::permit_hash()] };
+    assert_eq!(stranger.ask(enrol).await, refused(Refusal::Busy));
+    let (mut client, handle) = other.attach(&relay, End::A).await;
+    for n in 1..=16 {
+        accepted(&mut client, handle, n, 2).await;
+    }
+    // What was accepted is all there, and when it was fetched, there is room for new channels.
+    let (mut reader, handle) = flooded.attach(&relay, End::B).await;
+    for _ in 0..n {
+        let (seq, number) = reader.delivery().await;
+        assert_eq!(number, 1);
+        reader.ack(handle, seq).await;
+    }
+    let open = Pair::draw();
+    loop {
+        match stranger.ask(open.open_request(&permit, 3_600)).await {
+            Answer::Done => break,
+            busy => assert_eq!(busy, refused(Refusal::Busy)),
+        }
     }
 }

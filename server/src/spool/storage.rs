@@ -11,6 +11,9 @@ use redb::backends::FileBackend;
 use super::SpoolError;
 use super::fault::Fault;
 
+/// The database's file in a data folder.
+pub(crate) const DATABASE: &str = "spool.redb";
+
 /// The two files of an embedded spool. It is opened again and again: after an I/O error redb wants a fresh handle.
 pub trait Storage: Debug + Send + Sync + 'static {
     /// Opens the database's file, or makes an empty one.
@@ -76,7 +79,7 @@ impl DataDir {
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        let database = dir.join("spool.redb");
+        let database = dir.join(DATABASE);
         open_private(&database)?;
         sync_dir(dir)?;
         Ok(Self { database, epoch_keys })
