@@ -4,6 +4,7 @@
 //! timer. While the disk cannot be written, what was asked for is refused and what must happen is kept, in order.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub(crate) struct CommitQueue {
     more: Condvar,
     room: Notify,
     idle: Notify,
+    /// The last transaction failed.
+    failing: AtomicBool,
 }
 
 impl CommitQueue {
@@ -89,6 +92,11 @@ impl CommitQueue {
             }
             idle.await;
         }
+    }
+
+    /// Whether the last transaction could be made.
+    pub(crate) fn is_writable(&self) -> bool {
+        !self.failing.load(Ordering::Relaxed)
     }
 
     /// Has the spool's epoch turned between two transactions.
@@ -246,6 +254,7 @@ fn run(queue: &CommitQueue, spool: &dyn Spool, mut tell: impl FnMut(&Change, boo
         queue.reported();
         if durable != healthy {
             healthy = durable;
+            queue.failing.store(!healthy, Ordering::Relaxed);
             match healthy {
                 true => tracing::info!("the spool can be written again"),
                 false => tracing::error!("the spool cannot be written: refusing new boxes, delivering what waits"),
@@ -301,7 +310,7 @@ mod tests {
         assert_eq!(commit(&queue, &mut batch, &spool), [true]);
         spool.fail(true);
         queue.push([(Change::ForgetChannel(CHANNEL), OnFailure::Retry)]);
-        assert_eq!(commit(&queue, &mut batch, &spool), []);
+        assert!(commit(&queue, &mut batch, &spool).is_empty());
         spool.fail(false);
         queue.push([(Change::PutChannel(CHANNEL, row(2)), OnFailure::Tell)]);
         assert_eq!(commit(&queue, &mut batch, &spool), [true]);

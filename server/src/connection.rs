@@ -33,7 +33,7 @@ pub(crate) enum Stage {
     Serving,
     /// About to end: nothing more is read, so that what is under way can be finished.
     Finishing,
-    /// Ending: devices are told, and connections closed.
+    /// Ending, or drained for maintenance: devices are told, and connections closed.
     Ending,
 }
 
@@ -106,6 +106,9 @@ where
     async fn serve(&mut self, stage: &mut watch::Receiver<Stage>) -> Result<End, End> {
         self.write().await?;
         let opened = Instant::now();
+        if *stage.borrow_and_update() == Stage::Ending {
+            return self.say_goodbye().await;
+        }
         let mut finishing = *stage.borrow() != Stage::Serving;
         loop {
             let more = self.session.collect(&mut self.frames);
@@ -222,8 +225,9 @@ where
 
     async fn say_goodbye(&mut self) -> Result<End, End> {
         self.session.collect(&mut self.frames);
-        // Devices come back spread over a few seconds.
-        let reconnect_in = 1 + getrandom::u32().unwrap_or_default() % 5;
+        // Devices come back spread over some seconds: few after a restart, more while somebody is at work.
+        let (least, spread) = if self.session.is_maintained() { (30, 30) } else { (1, 5) };
+        let reconnect_in = least + getrandom::u32().unwrap_or_default() % spread;
         self.frames.push(FromRelay::Event(Event::Restarting { reconnect_in }));
         self.write().await?;
         Ok(End::Close(CloseCode::Restart, "the relay restarts"))

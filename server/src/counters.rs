@@ -23,6 +23,26 @@ pub enum Counter {
 
 const COUNTERS: usize = Counter::Connections as usize + 1;
 
+impl Counter {
+    /// All of them.
+    pub const ALL: [Self; COUNTERS] =
+        [Self::Accepted, Self::Spooled, Self::Delivered, Self::Acked, Self::Expired, Self::Refused, Self::Connections];
+
+    /// What it is called where numbers are shown.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Spooled => "spooled",
+            Self::Delivered => "delivered",
+            Self::Acked => "acked",
+            Self::Expired => "expired",
+            Self::Refused => "refused",
+            Self::Connections => "connections",
+        }
+    }
+}
+
 /// All counters. Reading is exact for each, and not a snapshot of all.
 #[derive(Debug, Default)]
 pub struct Counters([AtomicU64; COUNTERS]);

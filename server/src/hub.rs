@@ -62,6 +62,8 @@ pub(crate) struct Hub {
     pub(crate) graces: Graces,
     loads: LoadQueue,
     pub(crate) counters: Arc<Counters>,
+    /// While the relay is drained: what people are told.
+    pub(crate) maintenance: Mutex<Option<String>>,
 }
 
 impl Hub {
@@ -88,6 +90,7 @@ impl Hub {
             graces: Graces::default(),
             loads,
             counters: Arc::default(),
+            maintenance: Mutex::default(),
         };
         for (id, row) in channels {
             let channel = Channel::recover(id, row);
@@ -417,6 +420,6 @@ pub(crate) fn welcome(hub: &Hub, config: &crate::Config, challenge: Challenge) -
         challenge,
         incarnation: hub.incarnation(),
         limits: config.limits,
-        notice: config.notice.clone(),
+        notice: lock(&hub.maintenance).as_ref().unwrap_or(&config.notice).clone(),
     })))
 }

@@ -11,6 +11,7 @@ mod channel;
 mod committer;
 mod config;
 mod connection;
+pub mod control;
 mod counters;
 mod effect;
 mod enrol;
@@ -27,6 +28,7 @@ mod relay;
 mod session;
 pub mod settings;
 pub mod spool;
+mod status;
 mod tally;
 #[cfg(test)]
 mod testing;
@@ -35,8 +37,9 @@ mod time;
 pub use config::{Abuse, Acme, Config, ConfigError, Transport};
 pub use counters::{Counter, Counters};
 pub use enrolment::{Enrolments, Offer};
-pub use pressure::Pressure;
+pub use pressure::{Pressure, Usage};
 pub use relay::{Relay, StartError, URL_FILE, run};
+pub use status::Status;
 pub use tally::Tally;
 pub use time::Clock;
 

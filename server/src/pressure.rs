@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tacit_proto::SizeClass;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -20,7 +21,8 @@ use crate::channel::Rules;
 use crate::hub::Hub;
 
 /// How scarce disk or memory is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pressure {
     /// There is enough.
     Calm,
@@ -92,20 +94,20 @@ const ENOUGH_DISK: u64 = 2 << 30;
 const LAST_DISK: u64 = 64 << 20;
 
 /// What a relay uses, and what it may.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
     /// Bytes of waiting boxes.
-    pub(crate) waiting: u64,
+    pub waiting: u64,
     /// Length of the spool's file. It never shrinks while the relay runs; what is dead in it is used again.
-    pub(crate) spool_file: u64,
+    pub spool_file: u64,
     /// What the file system would still give.
-    pub(crate) disk_free: u64,
+    pub disk_free: u64,
     /// The relay's share of the disk.
-    pub(crate) disk_share: u64,
+    pub disk_share: u64,
     /// The process's memory.
-    pub(crate) memory: u64,
+    pub memory: u64,
     /// The relay's share of that; 0 if it is not known.
-    pub(crate) memory_share: u64,
+    pub memory_share: u64,
 }
 
 impl Usage {

@@ -17,11 +17,13 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use crate::committer::Committer;
 use crate::config::{Config, ConfigError};
 use crate::connection::{self, Stage};
+use crate::control::{Control, ControlSocket};
 use crate::counters::Counters;
 use crate::enrolment::{Enrolments, private_file};
 use crate::hub::{Hub, Scratch};
 use crate::reader::{LoadQueue, Reader};
 use crate::spool::{Recovered, RedbSpool, Spool, SpoolError};
+use crate::status::Since;
 use crate::{grace, lock, pressure};
 
 /// The file in the data folder where a running relay notes its address, for `enrol`.
@@ -61,6 +63,7 @@ pub struct Relay {
     hub: Arc<Hub>,
     config: Arc<Config>,
     stage: watch::Sender<Stage>,
+    control_socket: ControlSocket,
     // In this order: the reader reports to channels, whose changes the committer then still makes.
     reader: Reader,
     committer: Committer,
@@ -102,7 +105,8 @@ impl Relay {
         })
         .map_err(system("the committer's thread cannot be started"))?;
         let (stage, _) = watch::channel(Stage::Serving);
-        Ok(Self { hub, config: Arc::new(config), stage, reader, committer })
+        let control_socket = ControlSocket::open(&config.data);
+        Ok(Self { hub, config: Arc::new(config), stage, control_socket, reader, committer })
     }
 
     /// What is counted.
@@ -131,13 +135,21 @@ impl Relay {
     ///
     /// # Errors
     /// If the listener's own address cannot be read.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    pub async fn serve(mut self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         self.note_url(listener.local_addr()?);
         let mut chores = JoinSet::new();
         let hub = Arc::clone(&self.hub);
         chores.spawn(async move { grace::run(&hub).await });
         chores.spawn(sweep(Arc::clone(&self.hub), self.config.sweep_every));
         chores.spawn(pressure::watch(Arc::clone(&self.hub), Arc::clone(&self.config)));
+        let control_socket = std::mem::take(&mut self.control_socket);
+        let control = Control {
+            hub: Arc::clone(&self.hub),
+            config: Arc::clone(&self.config),
+            stage: self.stage.clone(),
+            since: Since::now(),
+        };
+        let control = chores.spawn(control.run(control_socket));
         // Every connection holds a sender: when none is left, all have ended.
         let (guard, mut all_ended) = mpsc::channel::<()>(1);
         tokio::select! {
@@ -145,6 +157,8 @@ impl Relay {
             () = self.accept(&listener, &guard) => {}
         }
         drop(listener);
+        // Nobody may have it serve again from here on.
+        control.abort();
         tracing::info!("ending: finishing what is under way");
         self.stage.send_replace(Stage::Finishing);
         self.hub.flush().await;

@@ -13,6 +13,7 @@ use tacit_proto::{Challenge, Command, EndOf, EndPublic, Proof, RelaySessionKey, 
 use crate::channel::ProtocolError;
 use crate::effect::{Asker, Attachment};
 use crate::hub::{Hub, Scratch};
+use crate::lock;
 use crate::mailbox::{Conn, Mailbox};
 use crate::proven;
 
@@ -58,6 +59,11 @@ impl Session {
 
     pub(crate) const fn challenge(&self) -> &Challenge {
         self.key.challenge()
+    }
+
+    /// Whether the relay is drained for maintenance.
+    pub(crate) fn is_maintained(&self) -> bool {
+        lock(&self.hub.maintenance).is_some()
     }
 
     /// Whether the device ever attached an end on this connection.

@@ -1,0 +1,189 @@
+//! The control socket: how the operator's commands reach the relay while it runs.
+//!
+//! A Unix socket in the data folder, which only the relay's own user (and root) may enter. One JSON line asks, one JSON
+//! line answers. Nothing of it is for devices, and nothing that is told singles out a channel.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener as BlockingListener, UnixStream as BlockingStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tacit_proto::limits::MAX_NOTICE;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::connection::Stage;
+use crate::hub::Hub;
+use crate::lock;
+use crate::status::{Since, Status};
+
+/// The socket in the data folder.
+const SOCKET: &str = "control.sock";
+
+/// Longest line that is read.
+const MAX_LINE: u64 = 16 * 1024;
+
+/// How long the other side may take for a line.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What an operator asks of a running relay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Ask {
+    /// How it is.
+    Status,
+    /// Send every device away for maintenance, and tell those who come what is going on.
+    Drain {
+        /// For people; at most 1,000 bytes.
+        notice: String,
+    },
+    /// Serve again.
+    Resume,
+}
+
+/// What the relay answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// It is done.
+    Done,
+    /// How it is.
+    Status(Box<Status>),
+    /// It was not done: why, and what to do.
+    Refused(String),
+}
+
+/// Why a running relay could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// No relay runs on this data folder.
+    #[error("no relay runs on this data folder; start it, or name the right folder with --data or --config")]
+    NotRunning,
+    /// The socket exists, and this user may not use it.
+    #[error("the relay's data folder belongs to another user; run this as root or as the relay's user")]
+    NotYours,
+    /// It does not answer as it should.
+    #[error("the running relay does not answer as it should ({0}); is it of another version? Restart it")]
+    Garbled(io::Error),
+}
+
+impl From<io::Error> for AskError {
+    fn from(error: io::Error) -> Self {
+        use io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
+        match error.kind() {
+            NotFound | ConnectionRefused => Self::NotRunning,
+            PermissionDenied => Self::NotYours,
+            _ => Self::Garbled(error),
+        }
+    }
+}
+
+/// Asks the relay that runs on a data folder. Blocking.
+///
+/// # Errors
+/// [`AskError`], which says what to do.
+pub fn ask(data: &Path, ask: &Ask) -> Result<Reply, AskError> {
+    let mut stream = BlockingStream::connect(data.join(SOCKET))?;
+    let garbled = AskError::Garbled;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(garbled)?;
+    let mut line = serde_json::to_string(ask).map_err(|error| garbled(error.into()))?;
+    line.push('\n');
+    stream.write_all(line.as_bytes()).map_err(garbled)?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).map_err(garbled)?;
+    serde_json::from_str(&answer).map_err(|error| garbled(error.into()))
+}
+
+/// The relay's end of the socket. Open before the relay says that it is ready, so that whoever heard that is heard.
+#[derive(Debug, Default)]
+pub(crate) struct ControlSocket(Option<BlockingListener>);
+
+impl ControlSocket {
+    /// Opens it in a data folder that this process has locked. A relay works without.
+    pub(crate) fn open(data: &Path) -> Self {
+        let path = data.join(SOCKET);
+        // One that an earlier life left.
+        drop(std::fs::remove_file(&path));
+        let private = |listener: BlockingListener| {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600))?;
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        };
+        let opened = BlockingListener::bind(&path).and_then(private);
+        let unheard = "there is no control socket: `status`, `drain` and the like cannot reach this relay";
+        Self(opened.inspect_err(|error: &io::Error| tracing::warn!(%error, "{unheard}")).ok())
+    }
+}
+
+/// Answers the operator.
+pub(crate) struct Control {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) config: Arc<crate::Config>,
+    pub(crate) stage: watch::Sender<Stage>,
+    pub(crate) since: Since,
+}
+
+impl Control {
+    /// Answers, one after the other. Never returns, unless there is no socket.
+    pub(crate) async fn run(self, socket: ControlSocket) {
+        let Some(Ok(listener)) = socket.0.map(UnixListener::from_std) else { return };
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    // Whoever hung up does not want the answer.
+                    let _ = timeout(PATIENCE, self.serve(stream)).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the operator could not be heard");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    async fn serve(&self, mut stream: UnixStream) -> io::Result<()> {
+        let (reader, mut writer) = stream.split();
+        let mut line = String::new();
+        tokio::io::BufReader::new(reader.take(MAX_LINE)).read_line(&mut line).await?;
+        let reply = match serde_json::from_str(&line) {
+            Ok(ask) => self.answer(ask).await,
+            Err(_) => Reply::Refused("this relay does not know the command; restart it after an upgrade".to_owned()),
+        };
+        let mut line = serde_json::to_string(&reply)?;
+        line.push('\n');
+        writer.write_all(line.as_bytes()).await
+    }
+
+    async fn answer(&self, ask: Ask) -> Reply {
+        match ask {
+            Ask::Status => Reply::Status(Box::new(Status::now(&self.hub, &self.config, &self.since))),
+            Ask::Drain { notice } if notice.len() > MAX_NOTICE => {
+                Reply::Refused(format!("a notice has at most {MAX_NOTICE} bytes"))
+            }
+            Ask::Drain { notice } => {
+                self.drain(notice).await;
+                Reply::Done
+            }
+            Ask::Resume => {
+                *lock(&self.hub.maintenance) = None;
+                self.stage.send_replace(Stage::Serving);
+                tracing::info!("serving again");
+                Reply::Done
+            }
+        }
+    }
+
+    /// When this returns, everything accepted is durable and nobody is served.
+    async fn drain(&self, notice: String) {
+        *lock(&self.hub.maintenance) = Some(notice);
+        self.stage.send_replace(Stage::Finishing);
+        self.hub.flush().await;
+        self.stage.send_replace(Stage::Ending);
+        tracing::info!("drained: devices are sent away until `resume` or a restart");
+    }
+}

@@ -1,0 +1,64 @@
+//! How a running relay is, for its operator.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Config;
+use crate::counters::Counter;
+use crate::hub::Hub;
+use crate::lock;
+use crate::pressure::{Pressure, Usage};
+use crate::tally::Tally;
+
+/// When a relay started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Since(Instant);
+
+impl Since {
+    pub(crate) fn now() -> Self {
+        Self(Instant::now())
+    }
+}
+
+/// Sums over the whole relay, now. It names nobody; but whoever watches it second by second learns when somebody writes,
+/// so it is for the operator's eyes alone and written nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The program's version.
+    pub version: String,
+    /// For how long it has been running.
+    pub up: Duration,
+    /// If it is drained: what people are told.
+    pub drained: Option<String>,
+    /// How scarce disk and memory are.
+    pub pressure: Pressure,
+    /// Whether the last transaction could be written.
+    pub spool_writable: bool,
+    /// What it holds.
+    pub holds: Tally,
+    /// Seconds that an undelivered box is kept.
+    pub hold: u32,
+    /// What was counted since it started, by name.
+    pub counted: Vec<(String, u64)>,
+    /// What it uses.
+    pub usage: Usage,
+}
+
+impl Status {
+    /// Blocks for as long as the file system takes to say how full it is.
+    pub(crate) fn now(hub: &Hub, config: &Config, since: &Since) -> Self {
+        let holds = hub.tally();
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            up: since.0.elapsed(),
+            drained: lock(&hub.maintenance).clone(),
+            pressure: hub.pressure(),
+            spool_writable: hub.queue.is_writable(),
+            holds,
+            hold: config.limits.hold,
+            counted: Counter::ALL.map(|counter| (counter.name().to_owned(), hub.counters.get(counter))).to_vec(),
+            usage: Usage::measure(holds.bytes, config),
+        }
+    }
+}
