@@ -56,6 +56,13 @@ impl RelayAddress {
         }
     }
 
+    /// The port: the one given, or 443, or 80 without TLS.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let default = if self.is_encrypted() { 443 } else { 80 };
+        self.0.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(default)
+    }
+
     /// Whether the connection is TLS.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
@@ -384,14 +391,16 @@ mod tests {
     }
 
     #[test]
-    fn the_host_is_told_without_port_and_brackets() {
-        for (address, host) in [
-            ("wss://relay.example", "relay.example"),
-            ("wss://relay.example:8443", "relay.example"),
-            ("ws://[::1]:1", "::1"),
-            ("wss://[2001:db8::1]", "2001:db8::1"),
+    fn host_and_port_are_told_apart() {
+        for (address, host, port) in [
+            ("wss://relay.example", "relay.example", 443),
+            ("wss://relay.example:8443", "relay.example", 8443),
+            ("ws://localhost", "localhost", 80),
+            ("ws://[::1]:1", "::1", 1),
+            ("wss://[2001:db8::1]", "2001:db8::1", 443),
         ] {
-            assert_eq!(address.parse::<RelayAddress>().unwrap().host(), host);
+            let address: RelayAddress = address.parse().unwrap();
+            assert_eq!((address.host(), address.port()), (host, port));
         }
     }
 

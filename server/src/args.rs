@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 use tacit_proto::limits::MAX_PERMITS;
 use tacit_proto::link::RelayAddress;
-use tacit_server::settings::{Settings, SettingsError, Span};
+use tacit_server::settings::{Settings, SettingsError, Span, Tls};
 
 use crate::Failure;
 
@@ -24,8 +24,18 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Serve. This is what happens without a command.
     Run(Box<Run>),
+    /// Write a configuration, a data folder and a systemd unit. Asks what it is not told.
+    Init(Init),
+    /// Check the configuration, and show what follows from it.
+    CheckConfig(Place),
     /// Print a link by which one therapist's device enrols. Works while the relay runs.
     Enrol(Enrol),
+    /// Show how the running relay is.
+    Status(Show),
+    /// Send every device away for maintenance. They come back by themselves, and are told what is going on.
+    Drain(Drain),
+    /// Serve again after `drain`.
+    Resume(Place),
 }
 
 /// Where a configuration is looked for if nobody says: beside the operator, then where the package puts it.
@@ -89,12 +99,61 @@ impl Place {
 }
 
 /// As a shell takes it back.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:,@%".contains(&byte);
     if !text.is_empty() && text.bytes().all(plain) {
         return text.to_owned();
     }
     format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Drain {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// What people are told, at most 1,000 bytes.
+    #[arg(long, value_name = "TEXT", default_value = "This relay is under maintenance. Your messages are kept.")]
+    pub(crate) notice: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Init {
+    /// The folder for tacit.toml and tacit-server.service.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) folder: PathBuf,
+    /// Where devices reach the relay: wss://relay.example, or wss://192.0.2.7:7443 in a clinic's own network.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<RelayAddress>,
+    /// How connections are encrypted.
+    #[arg(long, value_enum)]
+    pub(crate) tls: Option<Tls>,
+    /// The same as --tls pinned: with a key of the relay's own. No domain and no authority is needed.
+    #[arg(long, conflicts_with = "tls")]
+    pub(crate) pinned: bool,
+    /// With --tls files: the certificate chain, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// With --tls files: its private key, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) private_key: Option<PathBuf>,
+    /// The data folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Who runs this relay and how to reach them, shown on its page.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) operator: Option<String>,
+    /// The system user that the relay is to run as.
+    #[arg(long, value_name = "NAME", default_value = "tacit")]
+    pub(crate) user: String,
 }
 
 #[derive(Debug, clap::Args)]

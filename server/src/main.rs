@@ -1,7 +1,10 @@
 //! `tacit-server`: the relay as a program.
 
 mod args;
+mod check_command;
+mod control_commands;
 mod enrol_command;
+mod init_command;
 mod run_command;
 
 use std::process::ExitCode;
@@ -17,7 +20,12 @@ fn main() -> ExitCode {
     let done = match args.command {
         None => run_command::run(&args.run),
         Some(Command::Run(run)) => run_command::run(&run),
+        Some(Command::Init(init)) => init_command::init(&init),
+        Some(Command::CheckConfig(place)) => check_command::check(&place),
         Some(Command::Enrol(enrol)) => enrol_command::enrol(&enrol),
+        Some(Command::Status(show)) => control_commands::status(&show),
+        Some(Command::Drain(drain)) => control_commands::drain(&drain),
+        Some(Command::Resume(place)) => control_commands::resume(&place),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

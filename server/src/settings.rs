@@ -323,16 +323,28 @@ pub enum SettingsError {
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 impl Settings {
-    /// Reads a configuration file.
+    /// Reads a configuration file. Paths in it start at its folder, wherever a command is given.
     ///
     /// # Errors
     /// [`SettingsError`], which says where the fault is.
     pub fn read(path: &Path) -> Result<Self, SettingsError> {
         let text = fs::read_to_string(path).map_err(|error| SettingsError::Unreadable(path.to_owned(), error))?;
-        Self::parse(path, &text)
+        let mut settings = Self::parse(path, &text)?;
+        if let Some(folder) = path.parent() {
+            let paths =
+                [&mut settings.data, &mut settings.certificate, &mut settings.private_key, &mut settings.acme_root];
+            for path in paths.into_iter().flatten() {
+                *path = folder.join(&*path);
+            }
+        }
+        Ok(settings)
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, SettingsError> {
+    /// Reads the text of a configuration file.
+    ///
+    /// # Errors
+    /// [`SettingsError`], which says where in `path` the fault is.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, SettingsError> {
         let malformed = |error| SettingsError::Malformed(path.to_owned(), Box::new(error));
         let table: toml::Table = toml::from_str(text).map_err(malformed)?;
         if let Some(key) = table.keys().find(|key| KEYS.iter().all(|(known, _)| known != key)) {
@@ -439,6 +451,34 @@ impl Settings {
     }
 }
 
+/// A configuration file that sets some keys, and lists all others with their meanings and defaults.
+#[must_use]
+pub fn file(set: &[(&str, String)]) -> String {
+    let command = <Settings as clap::Args>::augment_args(clap::Command::new("settings"));
+    let mut text =
+        "# A Tacit relay. Every key may be left out; a line that begins with #KEY shows its default.\n".to_owned();
+    for argument in command.get_arguments() {
+        let (key, help) =
+            (argument.get_id().as_str(), argument.get_help().map(ToString::to_string).unwrap_or_default());
+        text.push_str(&format!("\n# {help}\n"));
+        match set.iter().find(|(name, _)| *name == key) {
+            Some((_, value)) => text.push_str(&format!("{key} = {}\n", toml::Value::from(value.as_str()))),
+            None => text.push_str(&format!("#{key} = {}\n", default_in(&help))),
+        }
+    }
+    text
+}
+
+/// The default that a key's help ends with, as it is written in a file.
+fn default_in(help: &str) -> String {
+    let told = help.split_once("[default: ").and_then(|(_, rest)| rest.split([']', ',']).next());
+    match told {
+        Some(number) if number.parse::<u64>().is_ok() => number.to_owned(),
+        Some(word) if word != "none" && !word.contains(' ') => format!("\"{word}\""),
+        _ => "…".to_owned(),
+    }
+}
+
 /// The known key that is most like this one, if any is.
 fn nearest(key: &str) -> Option<&'static str> {
     let likeness = |known: &str| strsim::jaro_winkler(key, known);
@@ -538,6 +578,40 @@ mod tests {
         assert_eq!(config.limits.backlog_boxes, 5);
         assert_eq!(config.url.map(|url| url.as_str().to_owned()), Some("wss://relay.example".to_owned()));
         assert_eq!(config.abuse, Config::new("").abuse);
+    }
+
+    #[test]
+    fn the_file_that_init_writes_sets_what_it_is_told_and_lists_every_key_with_its_default() {
+        let set = [("url", "wss://relay.example".to_owned()), ("operator", "It's \"us\"".to_owned())];
+        let text = file(&set);
+        let settings = parse(&text).unwrap();
+        assert_eq!(settings.url.as_ref().map(RelayAddress::as_str), Some("wss://relay.example"));
+        assert_eq!(settings.operator.as_deref(), Some("It's \"us\""));
+        // With every default switched on it means the same.
+        let lines = text.lines().map(|line| match line.strip_prefix('#') {
+            Some(key) if !key.starts_with(' ') && !key.contains('…') => key,
+            _ => line,
+        });
+        let all = parse(&lines.collect::<Vec<_>>().join("\n")).unwrap();
+        let (all, settings) = (all.config().unwrap(), settings.config().unwrap());
+        assert_eq!(
+            (all.limits, all.abuse, all.disk, all.memory),
+            (settings.limits, settings.abuse, settings.disk, settings.memory)
+        );
+        assert_eq!((all.grace, all.transport, all.data), (settings.grace, settings.transport, settings.data));
+        for (key, _) in KEYS {
+            assert!(text.contains(&format!("\n#{key} = ")) || text.contains(&format!("\n{key} = ")), "{key}");
+        }
+    }
+
+    #[test]
+    fn paths_in_a_file_start_at_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tacit.toml");
+        fs::write(&file, "data = \"data\"\ncertificate = \"/etc/certificate.pem\"").unwrap();
+        let settings = Settings::read(&file).unwrap();
+        assert_eq!(settings.data(), folder.path().join("data"));
+        assert_eq!(settings.certificate, Some("/etc/certificate.pem".into()));
     }
 
     #[test]
