@@ -131,6 +131,8 @@ impl Failure {
                 OpenError::EmptyPassphrase => "empty_passphrase",
                 OpenError::Damaged => "store_damaged",
                 OpenError::NewerFormat => "newer_format",
+                OpenError::Locked => "locked",
+                OpenError::Erased => "home_erased",
                 OpenError::Io(_) => "home_unusable",
             },
             Self::Store(error) => store(error),
@@ -207,6 +209,9 @@ const fn store(error: &StoreError) -> &'static str {
         StoreError::DiskFull => "disk_full",
         StoreError::Busy => "store_busy",
         StoreError::Damaged => "store_damaged",
+        StoreError::Locked => "locked",
+        StoreError::Erased => "home_erased",
+        StoreError::NewerFormat => "newer_format",
         StoreError::Io(_) => "store_unusable",
     }
 }

@@ -20,6 +20,12 @@ pub enum OpenError {
     /// Written by a newer version.
     #[error("the store was written by a newer version of Tacit; update this one")]
     NewerFormat,
+    /// The client is locked.
+    #[error("this device is locked; unlock it first")]
+    Locked,
+    /// The home was erased.
+    #[error("this home was erased; what may be left of its files cannot be opened any more, remove them")]
+    Erased,
     /// The folder cannot be read or written.
     #[error("the home folder cannot be used: {0}; nothing was changed")]
     Io(String),
@@ -37,6 +43,17 @@ pub enum StoreError {
     /// The files are damaged.
     #[error("the store is damaged; keep a copy of it and restore a backup")]
     Damaged,
+    /// The client is locked: nothing can be read or changed until it is unlocked.
+    #[error("this device is locked; nothing was lost, unlock it first")]
+    Locked,
+    /// The home was erased, by this process or another.
+    #[error("this home was erased, and everything in it is gone")]
+    Erased,
+    /// A newer version of Tacit has moved the store on while this one was running.
+    #[error(
+        "a newer version of Tacit has taken over this store; nothing was lost, end this program and start the new one"
+    )]
+    NewerFormat,
     /// Anything else that the file system or SQLite says.
     #[error("the store cannot be used now: {0}; nothing was lost, try again")]
     Io(String),

@@ -7,6 +7,7 @@ mod contacts;
 mod key_file;
 mod lease;
 mod messages;
+mod migrations;
 mod outbox;
 mod relays;
 
@@ -29,10 +30,6 @@ use crate::error::{OpenError, StoreError};
 
 const FILE: &str = "tacit.db";
 
-/// Schema changes, in order; the number of those applied is kept in `user_version`. Never edit one that was released:
-/// append.
-const MIGRATIONS: [&str; 1] = [include_str!("store/schema.sql")];
-
 /// How long a change waits for another process's change: far longer than any of ours takes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -44,6 +41,13 @@ pub(crate) struct Store {
 impl Store {
     /// Opens the store of a home, and makes it if the home is new.
     pub(crate) fn open(home: &Path, key: &Key) -> Result<Self, OpenError> {
+        let mut connection = Self::connect(home, key)?;
+        migrations::migrate(&mut connection)?;
+        connection.pragma_update(None, "foreign_keys", true).map_err(open_error)?;
+        Ok(Self { connection })
+    }
+
+    fn connect(home: &Path, key: &Key) -> Result<Connection, OpenError> {
         let path = home.join(FILE);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(open_error)?;
@@ -67,31 +71,11 @@ impl Store {
                  PRAGMA fullfsync = ON;
                  PRAGMA checkpoint_fullfsync = ON;
                  PRAGMA secure_delete = ON;
-                 PRAGMA foreign_keys = ON;
                  PRAGMA temp_store = MEMORY;",
             )
             .map_err(open_error)?;
         connection.set_prepared_statement_cache_capacity(64);
-        let mut store = Self { connection };
-        store.migrate()?;
-        Ok(store)
-    }
-
-    fn migrate(&mut self) -> Result<(), OpenError> {
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(open_error)?;
-        let version: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(open_error)?;
-        let version = version as usize;
-        if version > MIGRATIONS.len() {
-            return Err(OpenError::NewerFormat);
-        }
-        for migration in &MIGRATIONS[version..] {
-            transaction.execute_batch(migration).map_err(open_error)?;
-        }
-        if version < MIGRATIONS.len() {
-            transaction.pragma_update(None, "user_version", MIGRATIONS.len()).map_err(open_error)?;
-        }
-        transaction.commit().map_err(open_error)
+        Ok(connection)
     }
 
     /// Makes one change: all of it, durably, or none of it.
@@ -102,6 +86,10 @@ impl Store {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
         let tx = Tx { transaction };
+        // A newer program may have been installed, and have moved the store on, while this one runs.
+        if migrations::version(&tx.transaction).map_err(StoreError::from)? != migrations::VERSION {
+            return Err(StoreError::NewerFormat.into());
+        }
         let value = change(&tx)?;
         tx.transaction.commit().map_err(StoreError::from)?;
         Ok(value)
@@ -195,5 +183,7 @@ fn fixed<const N: usize>(bytes: &[u8]) -> rusqlite::Result<[u8; N]> {
     bytes.try_into().map_err(|_| rusqlite::Error::InvalidQuery)
 }
 
+#[cfg(test)]
+mod formats;
 #[cfg(test)]
 mod tests;

@@ -59,8 +59,14 @@ impl Device {
 
     /// Ends the client and opens the home again, not connected.
     pub fn reopen(&mut self) {
-        self.client = None;
+        self.close();
         self.client = Some(open(self.home.path()));
+    }
+
+    /// Ends the client; the home stays.
+    pub fn close(&mut self) -> &Path {
+        self.client = None;
+        self.home.path()
     }
 
     /// Waits until everything that waits was exchanged.

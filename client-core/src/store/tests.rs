@@ -108,16 +108,6 @@ fn a_damaged_or_newer_key_file_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_store_of_a_newer_version_is_refused() {
-    let home = tempfile::tempdir().unwrap();
-    let store = open(home.path());
-    store.connection.pragma_update(None, "user_version", MIGRATIONS.len() + 1).unwrap();
-    drop(store);
-    let key = Key::open(home.path(), &StoreKey::Raw(vec![7; 32]), &mut rng()).unwrap();
-    assert!(matches!(Store::open(home.path(), &key), Err(OpenError::NewerFormat)));
-}
-
-#[test]
 fn the_file_holds_no_plaintext() {
     let (home, mut store, contact) = with_contact();
     store.change::<_, StoreError>(|tx| tx.queue_text(&contact, &[1; 16], "a very private sentence", 2)).unwrap();
