@@ -44,6 +44,12 @@ pub(crate) enum Command {
     End(End),
     /// Give a contact another label; it never leaves this device
     Rename(Rename),
+    /// Change the passphrase of this device
+    Passphrase(Passphrase),
+    /// Check that everything stored on this device is as it was written
+    Check,
+    /// Destroy everything on this device for good
+    Erase(Erase),
     /// Full-screen chat
     Chat(Chat),
     /// A relay and two devices in one process, to look around
@@ -160,6 +166,20 @@ pub(crate) struct Rename {
     pub(crate) contact: String,
     /// The label from now on
     pub(crate) label: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Passphrase {
+    /// A file whose first line is the new passphrase [default: $TACIT_NEW_PASSPHRASE, or a question]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Erase {
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, clap::Args)]

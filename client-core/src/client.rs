@@ -102,7 +102,7 @@ impl Client {
     /// # Errors
     /// [`OpenError`] if the store cannot be opened a second time, or no thread can be started; [`OpenError::Locked`].
     pub fn start(&self, listener: Option<Box<dyn Listener>>) -> Result<(), OpenError> {
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut thread = self.thread();
         if thread.is_some() {
             return Ok(());
         }
@@ -122,9 +122,16 @@ impl Client {
 
     /// Disconnects, and waits until what is under way is stored: at most a few seconds. Everything else is kept.
     pub fn stop(&self) {
+        self.hang_up(&mut self.thread());
+    }
+
+    pub(crate) fn thread(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn hang_up(&self, thread: &mut Option<JoinHandle<()>>) {
         self.shared.stop.send_replace(true);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
+        if let Some(thread) = thread.take() {
             // A thread that ended by itself has nothing more to store.
             let _ = thread.join();
         }

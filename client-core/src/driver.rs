@@ -36,7 +36,7 @@ const PONG: Duration = Duration::from_secs(15);
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
-const LEASE_FILE: &str = "lease";
+pub(crate) const LEASE_FILE: &str = "lease";
 
 /// Milliseconds since the Unix epoch, by this device's clock.
 pub(crate) fn wall_clock() -> Timestamp {
@@ -195,6 +195,9 @@ impl Driver {
         let mut renewed: Option<(Instant, bool)> = None;
         let mut version = self.store.borrow().data_version().unwrap_or_default();
         while !*stop.borrow() {
+            if matches!(self.store.borrow().check_not_erased(), Err(StoreError::Erased)) {
+                break;
+            }
             locked = locked || lock.as_ref().is_some_and(|lock| lock.try_lock().is_ok());
             let settled = self.everything_is_settled();
             let due =

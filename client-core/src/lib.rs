@@ -11,6 +11,7 @@ mod crypto;
 mod driver;
 mod engine;
 mod error;
+mod lock;
 mod net;
 mod pairing;
 mod store;

@@ -4,6 +4,7 @@
 //! itself, so that nothing which another process may have changed is ever relied on.
 
 mod contacts;
+mod erase;
 mod key_file;
 mod lease;
 mod messages;
@@ -12,13 +13,15 @@ mod outbox;
 mod relays;
 
 use std::fs;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use zeroize::Zeroizing;
 
 pub(crate) use contacts::{ContactKey, ContactRow, NewContact, State};
+pub(crate) use erase::erase;
 pub use key_file::StoreKey;
 pub(crate) use key_file::{Key, home_exists};
 pub(crate) use lease::{Holder, RENEW_MS};
@@ -36,6 +39,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// One connection to the store. Owned by one thread at a time.
 pub(crate) struct Store {
     connection: Connection,
+    key_file: PathBuf,
 }
 
 impl Store {
@@ -44,7 +48,7 @@ impl Store {
         let mut connection = Self::connect(home, key)?;
         migrations::migrate(&mut connection)?;
         connection.pragma_update(None, "foreign_keys", true).map_err(open_error)?;
-        Ok(Self { connection })
+        Ok(Self { connection, key_file: home.join(key_file::FILE) })
     }
 
     fn connect(home: &Path, key: &Key) -> Result<Connection, OpenError> {
@@ -83,6 +87,7 @@ impl Store {
         &mut self,
         change: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.check_not_erased()?;
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
         let tx = Tx { transaction };
@@ -97,9 +102,33 @@ impl Store {
 
     /// Reads one consistent state.
     pub(crate) fn read<T, E: From<StoreError>>(&mut self, read: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
+        self.check_not_erased()?;
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Deferred).map_err(StoreError::from)?;
         read(&Tx { transaction })
+    }
+
+    /// Files that another process erased can still be written by whoever has them open: to no avail.
+    pub(crate) fn check_not_erased(&self) -> Result<(), StoreError> {
+        match fs::metadata(&self.key_file) {
+            Ok(file) if file.len() > 0 => Ok(()),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::Io(error.kind().to_string())),
+            _ => Err(StoreError::Erased),
+        }
+    }
+
+    /// Whether every page is as it was written, and all of them fit together.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        self.check_not_erased()?;
+        let one = |pragma| self.connection.query_row(pragma, [], |row| row.get::<_, String>(0)).optional();
+        // SQLCipher names pages whose MAC is wrong; SQLite says "ok".
+        if one("PRAGMA cipher_integrity_check")?.is_some()
+            || one("PRAGMA integrity_check")?.as_deref() != Some("ok")
+            || self.connection.prepare("PRAGMA foreign_key_check")?.exists([])?
+        {
+            return Err(StoreError::Damaged);
+        }
+        Ok(())
     }
 
     /// A number that differs from the last one if another connection, of any process, changed the store since.
@@ -135,7 +164,6 @@ impl Tx<'_> {
         parameters: impl rusqlite::Params,
         read: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, StoreError> {
-        use rusqlite::OptionalExtension;
         Ok(self.transaction.prepare_cached(sql)?.query_row(parameters, read).optional()?)
     }
 }

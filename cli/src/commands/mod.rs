@@ -6,6 +6,7 @@ mod enrol;
 mod history;
 mod invite;
 mod join;
+mod keys;
 mod send;
 mod sync;
 mod words;
@@ -32,6 +33,9 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Words(words) => words::run(&known()?, words, output),
         Command::End(end) => end::run(&known()?, end, output),
         Command::Rename(rename) => contacts::rename(&known()?, rename, output),
+        Command::Passphrase(passphrase) => keys::passphrase(&args, passphrase, output),
+        Command::Check => keys::check(&known()?, output),
+        Command::Erase(erase) => keys::erase(&args, erase, output),
         Command::Chat(chat) => {
             chat::check_terminal(output)?;
             chat::run(&known_or_new()?, chat)

@@ -93,7 +93,7 @@ fn a_damaged_or_newer_key_file_is_refused_and_left_alone() {
     drop(open(home.path()));
     let raw = StoreKey::Raw(vec![7; 32]);
     let file = home.path().join("key");
-    for (text, newer) in [("", false), ("{}", false), (r#"{"version":1}"#, false), (r#"{"version":2}"#, true)] {
+    for (text, newer) in [(" ", false), ("{}", false), (r#"{"version":1}"#, false), (r#"{"version":2}"#, true)] {
         fs::write(&file, text).unwrap();
         match Key::open(home.path(), &raw, &mut rng()) {
             Err(OpenError::NewerFormat) => assert!(newer),
@@ -105,6 +105,37 @@ fn a_damaged_or_newer_key_file_is_refused_and_left_alone() {
     // A store whose key file is gone is no new home.
     fs::remove_file(&file).unwrap();
     assert!(matches!(Key::open(home.path(), &raw, &mut rng()), Err(OpenError::Damaged)));
+}
+
+#[test]
+fn what_is_stored_is_durable_and_what_is_deleted_is_overwritten() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(home.path());
+    let pragma = |name: &str| {
+        let value =
+            store.connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, rusqlite::types::Value>(0));
+        match value.unwrap() {
+            rusqlite::types::Value::Text(text) => text,
+            rusqlite::types::Value::Integer(number) => number.to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (name, value) in [
+        ("journal_mode", "wal"),
+        ("synchronous", "2"),
+        ("fullfsync", "1"),
+        ("checkpoint_fullfsync", "1"),
+        ("secure_delete", "1"),
+        ("foreign_keys", "1"),
+        ("temp_store", "2"),
+        ("cipher_page_size", "4096"),
+        ("cipher_use_hmac", "1"),
+        ("cipher_hmac_algorithm", "HMAC_SHA512"),
+        ("cipher_plaintext_header_size", "0"),
+    ] {
+        assert_eq!(pragma(name), value, "{name}");
+    }
+    assert!(pragma("cipher_version").starts_with("4."));
 }
 
 #[test]
