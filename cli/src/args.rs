@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Sync(Sync),
     /// Print a conversation
     History(History),
+    /// Find messages by their words
+    Search(Search),
     /// Show the safety words, to be compared with the other side
     Words(Words),
     /// End the pairing with a contact
@@ -135,6 +137,19 @@ pub(crate) struct History {
     /// Only the newest N messages
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u32>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Search {
+    /// Words, or how they begin; words in double quotes must follow each other
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) text: String,
+    /// Only in the conversation with this contact: a label or an id
+    #[arg(long, value_name = "CONTACT")]
+    pub(crate) contact: Option<String>,
+    /// Only the newest N
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: u32,
 }
 
 #[derive(Debug, clap::Args)]

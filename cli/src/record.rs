@@ -1,7 +1,7 @@
 //! What scripts read: the JSON objects of the answers. Fields are only ever added.
 
 use serde::Serialize;
-use tacit_client_core::{Contact, ContactState, Content, Direction, Message, Outcome};
+use tacit_client_core::{Contact, ContactState, Content, Direction, Found, Message, Outcome};
 
 use crate::describe;
 
@@ -29,6 +29,30 @@ pub(crate) struct Words {
     pub(crate) contact: String,
     pub(crate) words: Vec<String>,
     pub(crate) verified: bool,
+}
+
+/// Answer of `search`, one per message.
+#[derive(Serialize)]
+pub(crate) struct FoundLine {
+    #[serde(flatten)]
+    message: MessageLine,
+    excerpt: Vec<PieceOfExcerpt>,
+}
+
+#[derive(Serialize)]
+struct PieceOfExcerpt {
+    text: String,
+    matched: bool,
+}
+
+impl From<Found> for FoundLine {
+    fn from(found: Found) -> Self {
+        let excerpt = found.excerpt.into_iter();
+        Self {
+            message: MessageLine::with_contact(found.message),
+            excerpt: excerpt.map(|piece| PieceOfExcerpt { text: piece.text, matched: piece.matched }).collect(),
+        }
+    }
 }
 
 /// Answer of `send`, one per message.

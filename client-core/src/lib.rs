@@ -14,6 +14,7 @@ mod error;
 mod lock;
 mod net;
 mod pairing;
+mod search;
 mod store;
 mod types;
 
@@ -24,5 +25,5 @@ pub use store::StoreKey;
 pub use tacit_proto::link::{AddressError, LinkError};
 pub use types::{
     Connection, Contact, ContactId, ContactState, Content, Direction, EndedWhy, Enrolment, EnrolmentState, Event,
-    Listener, Message, MessageId, NewInvite, Offer, Outcome, RefusedWhy, Timestamp,
+    Found, Listener, Message, MessageId, NewInvite, Offer, Outcome, Piece, RefusedWhy, Timestamp,
 };

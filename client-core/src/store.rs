@@ -11,6 +11,7 @@ mod messages;
 mod migrations;
 mod outbox;
 mod relays;
+mod search;
 
 use std::fs;
 use std::io::ErrorKind;

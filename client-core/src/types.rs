@@ -166,6 +166,24 @@ pub enum Content {
     Unknown,
 }
 
+/// A message that a search found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The message.
+    pub message: Message,
+    /// Some words of it around what was looked for, in order.
+    pub excerpt: Vec<Piece>,
+}
+
+/// A piece of an excerpt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// What it says.
+    pub text: String,
+    /// Whether it is what was looked for.
+    pub matched: bool,
+}
+
 /// How a relay is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Connection {

@@ -7,6 +7,7 @@ mod history;
 mod invite;
 mod join;
 mod keys;
+mod search;
 mod send;
 mod sync;
 mod words;
@@ -30,6 +31,7 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Send(send) => send::run(&known()?, send, output),
         Command::Sync(sync) => sync::run(&known()?, sync, output),
         Command::History(history) => history::run(&known()?, history, output),
+        Command::Search(search) => search::run(&known()?, search, output),
         Command::Words(words) => words::run(&known()?, words, output),
         Command::End(end) => end::run(&known()?, end, output),
         Command::Rename(rename) => contacts::rename(&known()?, rename, output),

@@ -55,14 +55,14 @@ fn outcome(row: &Row<'_>, at: usize) -> rusqlite::Result<Outcome> {
     })
 }
 
-const PUBLIC: &str = "SELECT message_id, contact, direction, kind, text, sent_at, stored_at,
+pub(super) const PUBLIC: &str = "SELECT message_id, contact, direction, kind, text, sent_at, stored_at,
     direction = 1 AND number > 1 AND NOT EXISTS (SELECT 1 FROM messages AS earlier
         WHERE earlier.contact = messages.contact AND earlier.direction = 1
         AND earlier.stream = messages.stream AND earlier.number = messages.number - 1),
     outcome, accepted_until, refused_why
     FROM messages";
 
-fn public(row: &Row<'_>) -> rusqlite::Result<Message> {
+pub(super) fn public(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
         id: hex::encode(row.get_ref(0)?.as_blob()?),
         contact: hex::encode(row.get_ref(1)?.as_blob()?),
@@ -140,8 +140,9 @@ impl Tx<'_> {
     /// The pairing ended: what was never handed over will not be.
     pub(crate) fn refuse_unsent(&self, contact: &ContactKey) -> Result<(), StoreError> {
         self.execute(
-            "UPDATE messages SET outcome = ?2, refused_why = 1 WHERE contact = ?1 AND direction = ?3 AND outcome = ?4",
-            (contact, REFUSED, OUT, QUEUED),
+            "UPDATE messages INDEXED BY messages_open SET outcome = ?2, refused_why = 1
+             WHERE contact = ?1 AND direction = 2 AND outcome IN (1, 2, 5) AND outcome = ?3",
+            (contact, REFUSED, QUEUED),
         )?;
         Ok(())
     }
@@ -149,9 +150,10 @@ impl Tx<'_> {
     /// What the relay kept as long as it promised, and nobody came for.
     pub(crate) fn expire(&self, contact: &ContactKey, now: Timestamp) -> Result<Vec<Changed>, StoreError> {
         self.rows(
-            "UPDATE messages SET outcome = ?4
-             WHERE contact = ?1 AND direction = ?2 AND outcome = ?3 AND accepted_until < ?5 RETURNING message_id",
-            (contact, OUT, ACCEPTED, EXPIRED, now),
+            "UPDATE messages INDEXED BY messages_open SET outcome = ?3
+             WHERE contact = ?1 AND direction = 2 AND outcome IN (1, 2, 5) AND outcome = ?2 AND accepted_until < ?4
+             RETURNING message_id",
+            (contact, ACCEPTED, EXPIRED, now),
             |row| Ok((fixed(row.get_ref(0)?.as_blob()?)?, Outcome::Expired)),
         )
     }
@@ -168,7 +170,7 @@ impl Tx<'_> {
         let safe = std::iter::once(Range { first: 1, last: receipt.up_to }).chain(receipt.beyond.iter().copied());
         for range in safe {
             changed.extend(self.rows(
-                "UPDATE messages SET outcome = ?5
+                "UPDATE messages INDEXED BY messages_open SET outcome = ?5
                  WHERE contact = ?1 AND direction = 2 AND stream = ?2 AND number BETWEEN ?3 AND ?4
                      AND outcome IN (1, 2, 5)
                  RETURNING message_id",
@@ -176,16 +178,16 @@ impl Tx<'_> {
                 |row| Ok((fixed(row.get_ref(0)?.as_blob()?)?, Outcome::Delivered)),
             )?);
             self.execute(
-                "DELETE FROM outbox WHERE contact = ?1 AND message IN (SELECT id FROM messages
-                     WHERE contact = ?1 AND direction = 2 AND stream = ?2 AND number BETWEEN ?3 AND ?4)",
+                "DELETE FROM outbox WHERE contact = ?1 AND EXISTS (SELECT 1 FROM messages
+                     WHERE messages.id = outbox.message AND stream = ?2 AND number BETWEEN ?3 AND ?4)",
                 (contact, receipt.stream, range.first, range.last),
             )?;
         }
         for range in &receipt.beyond {
             let missing = self.rows(
-                "UPDATE messages SET resent_at = ?5
+                "UPDATE messages INDEXED BY messages_open SET resent_at = ?5
                  WHERE contact = ?1 AND direction = 2 AND stream = ?2 AND number >= ?3 AND number < ?4
-                     AND outcome IN (2, 5) AND coalesce(resent_at, 0) NOT BETWEEN ?6 AND ?5
+                     AND outcome IN (1, 2, 5) AND outcome != 1 AND coalesce(resent_at, 0) NOT BETWEEN ?6 AND ?5
                      AND NOT EXISTS (SELECT 1 FROM outbox WHERE message = messages.id)
                  RETURNING id",
                 (contact, receipt.stream, missing_from, range.first, now, now.saturating_sub(RESEND_PAUSE_MS)),
@@ -205,9 +207,10 @@ impl Tx<'_> {
     /// Resends, as new boxes, whatever the relay accepted from this contact's conversation and nobody receipted.
     pub(crate) fn resend_unreceipted(&self, contact: &ContactKey) -> Result<(), StoreError> {
         let keys = self.rows(
-            "SELECT id FROM messages WHERE contact = ?1 AND direction = ?2 AND outcome IN (?3, ?4)
+            "SELECT id FROM messages INDEXED BY messages_open
+             WHERE contact = ?1 AND direction = 2 AND outcome IN (1, 2, 5) AND outcome IN (?2, ?3)
                  AND NOT EXISTS (SELECT 1 FROM outbox WHERE message = messages.id)",
-            (contact, OUT, ACCEPTED, EXPIRED),
+            (contact, ACCEPTED, EXPIRED),
             |row| row.get(0),
         )?;
         self.resend(contact, keys)
@@ -356,7 +359,8 @@ impl Tx<'_> {
             None => (f64::INFINITY, 0),
             Some(id) => {
                 let at = self.row(
-                    "SELECT place, coalesce(number, 0) FROM messages WHERE contact = ?1 AND message_id = ?2",
+                    // With the plus, the index of the contact is none: that of the id finds one row and not thousands.
+                    "SELECT place, coalesce(number, 0) FROM messages WHERE +contact = ?1 AND message_id = ?2",
                     (contact, id),
                     |row| Ok((row.get(0)?, row.get(1)?)),
                 )?;
@@ -365,8 +369,9 @@ impl Tx<'_> {
             }
         };
         let mut page = self.rows(
+            // The first comparison of places is one that the index answers.
             &format!(
-                "{PUBLIC} WHERE contact = ?1 AND (place, coalesce(number, 0)) < (?2, ?3)
+                "{PUBLIC} WHERE contact = ?1 AND place <= ?2 AND (place, coalesce(number, 0)) < (?2, ?3)
                  ORDER BY place DESC, number DESC LIMIT ?4"
             ),
             (contact, from.0, from.1, limit),
@@ -379,8 +384,9 @@ impl Tx<'_> {
     /// Marks what came as seen on this device.
     pub(crate) fn mark_read(&self, contact: &ContactKey) -> Result<(), StoreError> {
         self.execute(
-            "UPDATE messages SET outcome = ?2 WHERE contact = ?1 AND direction = ?3 AND outcome = ?4",
-            (contact, READ, IN, DELIVERED),
+            "UPDATE messages INDEXED BY messages_unread SET outcome = ?2
+             WHERE contact = ?1 AND direction = 1 AND outcome = 3",
+            (contact, READ),
         )?;
         Ok(())
     }

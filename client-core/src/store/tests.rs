@@ -19,23 +19,27 @@ fn open(home: &Path) -> Store {
     Store::open(home, &key).unwrap()
 }
 
-fn with_contact() -> (tempfile::TempDir, Store, ContactKey) {
+pub(super) fn with_contact() -> (tempfile::TempDir, Store, ContactKey) {
     let home = tempfile::tempdir().unwrap();
     let mut store = open(home.path());
     let link = EnrolmentLink {
         relay: RelayPlace { address: "ws://127.0.0.1:7443".parse().unwrap(), pin: None },
         code: EnrolCode::draw(&mut rng()),
-        permits: 1,
+        permits: 9,
     };
     let key = store
         .change(|tx| {
-            tx.add_enrolment(&link, &[Permit::draw(&mut rng())])?;
+            tx.add_enrolment(&link, &std::array::from_fn::<_, 9, _>(|_| Permit::draw(&mut rng())))?;
             tx.set_profile("Dr. Example", 1, "terms")?;
             let (key, _) = pairing::invite(tx, 1, &mut rng(), "somebody", 60).unwrap();
             Ok::<_, StoreError>(key)
         })
         .unwrap();
     (home, store, key)
+}
+
+pub(super) fn add_contact(store: &mut Store, label: &str) -> ContactKey {
+    store.change(|tx| Ok::<_, StoreError>(pairing::invite(tx, 1, &mut rng(), label, 60).unwrap().0)).unwrap()
 }
 
 fn envelope(number: u64) -> (Envelope, Numbered) {
@@ -320,10 +324,10 @@ fn an_invite_made_before_the_relay_knows_the_enrolment_takes_no_permit_out_of_it
     store
         .change::<_, StoreError>(|tx| {
             let pending = tx.pending_enrolments(1)?;
-            assert_eq!((pending.len(), pending[0].permits.len()), (1, 1));
-            assert_eq!(tx.enrolments()?[0].permits_left, 0);
+            assert_eq!((pending.len(), pending[0].permits.len()), (1, 9));
+            assert_eq!(tx.enrolments()?[0].permits_left, 8);
             tx.settle_enrolment(pending[0].id, true)?;
-            assert!(tx.take_permit()?.is_none());
+            assert_eq!(tx.enrolments()?[0].permits_left, 8);
             Ok(())
         })
         .unwrap();
