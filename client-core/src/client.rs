@@ -1,5 +1,7 @@
 //! The face of the library: one device, as an app sees it.
 
+mod practice;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -11,6 +13,7 @@ use tacit_proto::Permit;
 use tacit_proto::limits::MAX_HOLD;
 use tacit_proto::link::{EnrolmentLink, InviteLink};
 
+use crate::care::terms::DEFAULT_TERMS;
 use crate::content::{MAX_NAME, MAX_TEXT};
 use crate::driver::{self, Shared, wall_clock};
 use crate::error::{ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, StoreError, WaitError};
@@ -20,10 +23,6 @@ use crate::types::{
     Connection, Contact, ContactId, Direction, EndedWhy, Enrolment, Listener, Message, MessageId, NewInvite, Offer,
     Outcome,
 };
-
-/// The terms that an invite offers unless the practice has its own.
-const TERMS: &str = include_str!("terms.txt");
-const TERMS_VERSION: u32 = 1;
 
 /// How often a wait looks again when nothing wakes it: another process may be the one that makes progress.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -155,7 +154,7 @@ impl Client {
             if !tx.add_enrolment(&link, &permits)? {
                 return Err(EnrolError::AlreadyUsed);
             }
-            Ok(tx.set_profile(name, TERMS_VERSION, TERMS)?)
+            Ok(tx.set_profile(name, 1, DEFAULT_TERMS)?)
         })
     }
 
@@ -219,7 +218,13 @@ impl Client {
         self.read(|tx| {
             let row = tx.contact(&key)?.ok_or(ContactError::NoSuchContact)?;
             let offer = pairing::offer(tx, &row)?;
-            Ok(Offer { from: offer.from, terms_version: offer.terms_version, terms: offer.terms })
+            Ok(Offer {
+                from: offer.from,
+                terms_version: offer.terms.body.version,
+                terms: offer.terms.body.text,
+                practice_card: offer.practice_card.map(|card| card.body.card),
+                crisis_card: offer.crisis_card.map(|card| card.body.card),
+            })
         })
     }
 

@@ -4,6 +4,7 @@
 //! An app sees one type, [`Client`], plain records, typed errors, and a [`Listener`]. What a device promises is in the
 //! project's `README.md`; what it says to relays and to other devices is in `proto/README.md`, to the byte.
 
+mod care;
 mod client;
 mod content;
 mod conversation;
@@ -12,13 +13,25 @@ mod driver;
 mod engine;
 mod error;
 mod net;
+mod note;
 mod pairing;
+mod statements;
 mod store;
 mod types;
 
+pub use care::crisis_card::{
+    CrisisCall, CrisisCard, CrisisReason, CrisisText, SignedCrisisCard, crisis_reason, crisis_text, default_crisis_text,
+};
+pub use care::hours::{Day, DayHours, HoursException, NotADay, WeekHours, Weekday};
+pub use care::practice_card::{
+    Availability, Away, Expectation, PracticeCard, ResponseTime, SignedPracticeCard, availability, expectation,
+    expected_answer_by,
+};
+pub use care::terms::Terms;
 pub use client::Client;
 pub use content::MAX_TEXT;
-pub use error::{ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, StoreError, WaitError};
+pub use error::{CardError, ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, StoreError, WaitError};
+pub use note::Note;
 pub use store::StoreKey;
 pub use tacit_proto::link::{AddressError, LinkError};
 pub use types::{

@@ -3,6 +3,7 @@
 //! Several processes may have it open. Every change is one `BEGIN IMMEDIATE` transaction that reads what it needs inside
 //! itself, so that nothing which another process may have changed is ever relied on.
 
+mod care;
 mod contacts;
 mod key_file;
 mod lease;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use zeroize::Zeroizing;
 
+pub(crate) use care::{CareRow, Whose};
 pub(crate) use contacts::{ContactKey, ContactRow, NewContact, State};
 pub use key_file::StoreKey;
 pub(crate) use key_file::{Key, home_exists};

@@ -1,5 +1,9 @@
 //! The plain records that an app sees. No generics and no lifetimes, so that bindings can carry them as they are.
 
+use crate::care::crisis_card::CrisisCard;
+use crate::care::practice_card::PracticeCard;
+use crate::note::Note;
+
 /// Names a contact on this device: 32 hexadecimal digits. It never leaves the device.
 pub type ContactId = String;
 
@@ -83,9 +87,13 @@ pub struct Offer {
     /// How the inviting side calls itself.
     pub from: String,
     /// The version of the terms.
-    pub terms_version: u32,
+    pub terms_version: u64,
     /// The terms.
     pub terms: String,
+    /// The practice's card, if it has one.
+    pub practice_card: Option<PracticeCard>,
+    /// The practice's crisis card, if it has one.
+    pub crisis_card: Option<CrisisCard>,
 }
 
 /// An invite just made.
@@ -162,6 +170,8 @@ pub struct Message {
 pub enum Content {
     /// A text.
     Text(String),
+    /// Something that happened to the conversation.
+    Note(Note),
     /// Something that this version of Tacit cannot show; a newer one can.
     Unknown,
 }

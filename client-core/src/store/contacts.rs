@@ -446,7 +446,8 @@ impl Tx<'_> {
 }
 
 const PUBLIC: &str = "SELECT id, label, state, ended, verified, remote_invite, invite_tried, unopened, locked_out,
-    (SELECT count(*) FROM messages WHERE contact = contacts.id AND direction = 1 AND outcome = 3),
+    (SELECT count(*) FROM messages WHERE contact = contacts.id AND direction = 1 AND outcome = 3
+        AND kind NOT BETWEEN 40 AND 69),
     coalesce((SELECT max(number) FROM messages WHERE contact = contacts.id AND direction = 1 AND stream = in_stream), 0)
         - coalesce((SELECT up_to FROM in_streams WHERE contact = contacts.id AND stream = in_stream), 0)
         - (SELECT count(*) FROM messages WHERE contact = contacts.id AND direction = 1 AND stream = in_stream
