@@ -137,7 +137,9 @@ pub enum CardError {
     #[error("there is no such time zone; use an IANA name such as Europe/Zurich")]
     UnknownZone,
     /// Too many hours, or hours that end before they begin or last longer than a day.
-    #[error("the hours make no sense: each begins on its day, ends later and lasts 24 hours at most; at most 64 of them")]
+    #[error(
+        "the hours make no sense: each begins on its day, ends later and lasts 24 hours at most; at most 64 of them"
+    )]
     BadHours,
     /// Too many exceptions, or one whose last day is before its first.
     #[error("an exception makes no sense: its first day is not after its last; at most 100 of them, of 8 hours each")]

@@ -19,6 +19,9 @@ mod statements;
 mod store;
 mod types;
 
+#[cfg(test)]
+mod testing;
+
 pub use care::crisis_card::{
     CrisisCall, CrisisCard, CrisisReason, CrisisText, SignedCrisisCard, crisis_reason, crisis_text, default_crisis_text,
 };
@@ -30,7 +33,9 @@ pub use care::practice_card::{
 pub use care::terms::Terms;
 pub use client::Client;
 pub use content::MAX_TEXT;
-pub use error::{CardError, ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, StoreError, WaitError};
+pub use error::{
+    CardError, ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, StoreError, WaitError,
+};
 pub use note::Note;
 pub use store::StoreKey;
 pub use tacit_proto::link::{AddressError, LinkError};

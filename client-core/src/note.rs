@@ -19,9 +19,8 @@ pub enum Note {
     },
 }
 
-/// The stored kinds of messages that are no texts, from the one that shows nothing to the last that a note can have.
+/// The stored kind of a message that shows nothing. Notes have those from 41 to 69.
 pub(crate) const HIDDEN: i64 = 40;
-pub(crate) const LAST_NOTE: i64 = 69;
 
 impl Note {
     /// The stored kind, and the text that goes with it.

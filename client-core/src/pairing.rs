@@ -241,10 +241,7 @@ pub(crate) fn consent(
     let context = Context { channel: row.of.channel, sender: End::B, purpose: Purpose::Accept };
     let sealed = seal(&offer.sealing_key, &accept_psk, &context, &accept, &mut rng).map_err(|_| StoreError::Damaged)?;
     tx.keep_secrets(row, &secrets, &transcript, &offer.sealing_key, &offer.reset_key)?;
-    tx.set_care(
-        &row.key,
-        &CareRow { pairing, signing_key: Some(consent_key), peer_key: offer.practice_key },
-    )?;
+    tx.set_care(&row.key, &CareRow { pairing, signing_key: Some(consent_key), peer_key: offer.practice_key })?;
     statements::keep_offered(tx, &row.key, &offer, now)?;
     statements::keep_consent(tx, &row.key, Whose::Ours, &consent, now)?;
     keep_session(tx, &row.key, &session.pickle().map_err(|_| StoreError::Damaged)?)?;
@@ -273,7 +270,8 @@ pub(crate) fn receive_accept(
         return Err(StoreError::Damaged);
     };
     let pairing = pairing_name(&row.of.channel, &offer);
-    let offered = OfferContent::decode(&offer).map_err(|_| StoreError::Damaged)?;
+    // An offer of a version before statements was made by this device, and nobody can agree to it.
+    let Ok(offered) = OfferContent::decode(&offer) else { return Ok(Step::Unopened) };
     let consent = &accept.consent.body;
     if consent.pairing != pairing || !consent.is_to(offered.practice_key, &offered.terms.body) {
         return Ok(Step::Unopened);

@@ -196,9 +196,9 @@ pub(crate) fn receive(
         (StatementKind::CrisisCard, End::B) => {
             newest::<SignedCrisisCard>(tx, row, &care, part, &bytes, now, |_| Note::CrisisCardChanged)?
         }
-        (StatementKind::Terms, End::B) => newest::<Terms>(tx, row, &care, part, &bytes, now, |terms| {
-            Note::TermsChanged { version: terms.version }
-        })?,
+        (StatementKind::Terms, End::B) => {
+            newest::<Terms>(tx, row, &care, part, &bytes, now, |terms| Note::TermsChanged { version: terms.version })?
+        }
         (StatementKind::Consent, End::A) => consent(tx, row, &care, part, &bytes, now)?,
         // Cards and terms are a practice's to state, and consent is a client's.
         _ => Received::Bad,
@@ -256,3 +256,6 @@ fn is_to_own_terms(tx: &Tx<'_>, consent: &ConsentBody) -> Result<bool, StoreErro
     let terms = Signed::<Terms>::check(&key.public(), &terms).map_err(|BadContent| StoreError::Damaged)?;
     Ok(consent.practice_key == key.public().to_bytes() && consent.text_hash == text_hash(&terms.body.text))
 }
+
+#[cfg(test)]
+mod tests;

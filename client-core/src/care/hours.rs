@@ -40,15 +40,8 @@ pub enum Weekday {
 
 impl Weekday {
     /// All of them, in order.
-    pub const ALL: [Self; 7] = [
-        Self::Monday,
-        Self::Tuesday,
-        Self::Wednesday,
-        Self::Thursday,
-        Self::Friday,
-        Self::Saturday,
-        Self::Sunday,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Monday, Self::Tuesday, Self::Wednesday, Self::Thursday, Self::Friday, Self::Saturday, Self::Sunday];
 
     /// 1 for Monday to 7 for Sunday.
     pub(crate) const fn number(self) -> u32 {
@@ -186,7 +179,11 @@ fn timestamp(at: Instant) -> Timestamp {
 }
 
 impl<'a> Schedule<'a> {
-    pub(crate) fn new(zone: &str, week: &'a [WeekHours], exceptions: &'a [HoursException]) -> Result<Self, UnknownZone> {
+    pub(crate) fn new(
+        zone: &str,
+        week: &'a [WeekHours],
+        exceptions: &'a [HoursException],
+    ) -> Result<Self, UnknownZone> {
         let zone = zones().get(zone).map_err(|_| UnknownZone)?;
         Ok(Self { zone, week, exceptions })
     }
@@ -209,7 +206,9 @@ impl<'a> Schedule<'a> {
     fn on(&self, date: Date) -> Vec<Interval> {
         let mut hours: Vec<DayHours> = match self.exception_on(date) {
             Some(exception) => exception.hours.clone(),
-            None => self.week.iter().filter(|week| Some(week.day) == Weekday::of(date)).map(|week| week.hours).collect(),
+            None => {
+                self.week.iter().filter(|week| Some(week.day) == Weekday::of(date)).map(|week| week.hours).collect()
+            }
         };
         hours.sort_unstable();
         let interval = |hours: DayHours| {

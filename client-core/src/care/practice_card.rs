@@ -318,4 +318,4 @@ fn day_hours(hours: pb::DayHours) -> Result<DayHours, BadContent> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

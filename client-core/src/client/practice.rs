@@ -36,7 +36,7 @@ impl Client {
     /// # Errors
     /// [`StoreError`].
     pub fn practice_card(&self) -> Result<Option<SignedPracticeCard>, StoreError> {
-        self.read(|tx| statements::own_newest(tx))
+        self.read(statements::own_newest)
     }
 
     /// The card of a contact's practice, as its device signed it. None if it has none, or is no practice to us.
@@ -58,8 +58,7 @@ impl Client {
     /// # Errors
     /// [`ContactError::NoSuchContact`].
     pub fn expectation(&self, contact: ContactId, at: Timestamp) -> Result<Expectation, ContactError> {
-        let unknown =
-            Expectation { availability: Availability::Unknown, answer_by: None, policy: String::new() };
+        let unknown = Expectation { availability: Availability::Unknown, answer_by: None, policy: String::new() };
         let card = self.contact_practice_card(contact)?;
         Ok(card.map_or(unknown, |signed| practice_card::expectation(&signed.card, at)))
     }

@@ -179,7 +179,8 @@ fn ed25519_is_as_wycheproof_has_it() {
         let Ok(public) = <[u8; 32]>::try_from(group.key.pk.as_ref()) else { panic!("a key of another length") };
         let public = ed25519_dalek::VerifyingKey::from_bytes(&public).unwrap();
         for case in &group.tests {
-            let signature = <[u8; 64]>::try_from(case.sig.as_ref()).map(|sig| ed25519_dalek::Signature::from_bytes(&sig));
+            let signature =
+                <[u8; 64]>::try_from(case.sig.as_ref()).map(|sig| ed25519_dalek::Signature::from_bytes(&sig));
             let holds = signature.is_ok_and(|signature| public.verify_strict(&case.msg, &signature).is_ok());
             assert_eq!(holds, case.result == TestResult::Valid, "{}", case.tc_id);
             *if holds { &mut right } else { &mut wrong } += 1;

@@ -94,12 +94,7 @@ impl Tx<'_> {
     pub(crate) fn set_care(&self, contact: &ContactKey, care: &CareRow) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO care (contact, pairing, signing_secret, peer_key) VALUES (?1, ?2, ?3, ?4)",
-            (
-                contact,
-                care.pairing,
-                care.signing_key.as_ref().map(|key| *key.secret_bytes()),
-                care.peer_key.to_bytes(),
-            ),
+            (contact, care.pairing, care.signing_key.as_ref().map(|key| *key.secret_bytes()), care.peer_key.to_bytes()),
         )?;
         Ok(())
     }
@@ -212,5 +207,17 @@ impl Tx<'_> {
     pub(crate) fn queue_body(&self, contact: &ContactKey, message: MessageKey, body: &Body) -> Result<(), StoreError> {
         self.execute("INSERT INTO message_bodies (message, body) VALUES (?1, ?2)", (message, body.to_bytes()))?;
         self.enqueue(contact, Kind::Message, Some(message), None)
+    }
+}
+
+#[cfg(test)]
+impl Tx<'_> {
+    pub(crate) fn incomplete_statements(&self, contact: &ContactKey) -> Result<u64, StoreError> {
+        let sql = "SELECT count(DISTINCT digest) FROM statement_parts WHERE contact = ?1";
+        Ok(self.row(sql, [contact], |row| row.get(0))?.unwrap_or(0))
+    }
+
+    pub(crate) fn kept_bodies(&self) -> Result<u64, StoreError> {
+        Ok(self.row("SELECT count(*) FROM message_bodies", [], |row| row.get(0))?.unwrap_or(0))
     }
 }

@@ -94,10 +94,7 @@ fn cards_that_break_a_rule_are_refused_on_both_sides() {
         (with(&|text| text.advice = "x".repeat(4_001)), CardError::TooLong),
         (with(&|text| text.calls = vec![call("x", "1"); 21]), CardError::TooLong),
         (with(&|text| text.calls = vec![call("x", &"1".repeat(201))]), CardError::TooLong),
-        (
-            CrisisCard { texts: (0..31).map(|n| text(&format!("en-x{n}"))).collect() },
-            CardError::TooLong,
-        ),
+        (CrisisCard { texts: (0..31).map(|n| text(&format!("en-x{n}"))).collect() }, CardError::TooLong),
     ] {
         assert_eq!(bad.check().unwrap_err().to_string(), why.to_string());
         assert_eq!(SignedCrisisCard::decode(&signed(bad).encode()), Err(BadContent), "{why}");

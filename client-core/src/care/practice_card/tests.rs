@@ -46,11 +46,8 @@ fn open(until: &str) -> Availability {
 }
 
 fn closed(opens: &str, away: Option<(&str, &str, &str)>) -> Availability {
-    let away = away.map(|(last, note, cover)| Away {
-        last: last.parse().unwrap(),
-        note: note.into(),
-        cover: cover.into(),
-    });
+    let away =
+        away.map(|(last, note, cover)| Away { last: last.parse().unwrap(), note: note.into(), cover: cover.into() });
     Availability::Closed { opens: Some(at(opens)), away }
 }
 
@@ -217,7 +214,8 @@ fn cards_that_break_a_rule_are_refused_on_both_sides() {
         assert_eq!(SignedPracticeCard::decode(&bytes), Err(BadContent), "{why}");
     }
     assert!(hours(600, 2_040).check_own().is_ok());
-    let (first, newest) = (SignedPracticeCard { version: 0, ..signed() }, SignedPracticeCard { version: u64::MAX, ..signed() });
+    let (first, newest) =
+        (SignedPracticeCard { version: 0, ..signed() }, SignedPracticeCard { version: u64::MAX, ..signed() });
     for card in [first, newest] {
         assert_eq!(SignedPracticeCard::decode(&card.encode()), Err(BadContent));
     }
