@@ -1,6 +1,8 @@
 //! The face of the library: one device, as an app sees it.
 
+pub(crate) mod crisis;
 mod practice;
+pub(crate) mod terms;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +19,7 @@ use crate::care::terms::DEFAULT_TERMS;
 use crate::content::{MAX_NAME, MAX_TEXT};
 use crate::driver::{self, Shared, wall_clock};
 use crate::error::{ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, StoreError, WaitError};
+use crate::life_cycle;
 use crate::pairing::{self, draw_id};
 use crate::store::{ContactKey, ContactRow, Holder, Key, State, Store, StoreKey, Tx, home_exists};
 use crate::types::{
@@ -331,10 +334,10 @@ impl Client {
         }
         let key: ContactKey = id(&contact).ok_or(SendError::NoSuchContact)?;
         let message = draw_id(&mut rng());
-        self.change(|tx| match tx.contact(&key)?.ok_or(SendError::NoSuchContact)?.state {
-            State::Ended(_) => Err(SendError::Ended),
-            state if state.can_send() => Ok(tx.queue_text(&key, &message, &text, wall_clock())?),
-            _ => Err(SendError::NotPaired),
+        self.change(|tx| {
+            let row = tx.contact(&key)?.ok_or(SendError::NoSuchContact)?;
+            life_cycle::may_write(tx, &row)?;
+            Ok::<_, SendError>(tx.queue_text(&key, &message, &text, wall_clock())?)
         })?;
         Ok(hex::encode(message))
     }

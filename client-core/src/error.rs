@@ -119,6 +119,9 @@ pub enum ContactError {
     /// The pairing is not far enough for it, or ended.
     #[error("this cannot be done in the contact's present state")]
     WrongState,
+    /// These terms are not the newest any more.
+    #[error("the terms changed again in the meantime; nothing was agreed to, read the newest ones")]
+    OtherTerms,
     /// See [`StoreError`].
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -179,6 +182,9 @@ pub enum SendError {
     /// The pairing ended.
     #[error("the conversation with this contact has ended; nothing was sent")]
     Ended,
+    /// The practice changed its terms, and they were not agreed to yet.
+    #[error("the terms have changed: read them and agree to them, then write; nothing was sent")]
+    TermsChanged,
     /// See [`StoreError`].
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -12,6 +12,7 @@ mod crypto;
 mod driver;
 mod engine;
 mod error;
+mod life_cycle;
 mod net;
 mod note;
 mod pairing;
@@ -22,6 +23,7 @@ mod types;
 #[cfg(test)]
 mod testing;
 
+pub use care::consent_file::{CheckedConsent, ConsentFileError, check_consent};
 pub use care::crisis_card::{
     CrisisCall, CrisisCard, CrisisReason, CrisisText, SignedCrisisCard, crisis_reason, crisis_text, default_crisis_text,
 };
@@ -32,6 +34,8 @@ pub use care::practice_card::{
 };
 pub use care::terms::Terms;
 pub use client::Client;
+pub use client::crisis::Crisis;
+pub use client::terms::Consent;
 pub use content::MAX_TEXT;
 pub use error::{
     CardError, ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, StoreError, WaitError,
@@ -40,6 +44,6 @@ pub use note::Note;
 pub use store::StoreKey;
 pub use tacit_proto::link::{AddressError, LinkError};
 pub use types::{
-    Connection, Contact, ContactId, ContactState, Content, Direction, EndedWhy, Enrolment, EnrolmentState, Event,
-    Listener, Message, MessageId, NewInvite, Offer, Outcome, RefusedWhy, Timestamp,
+    CareState, Connection, Contact, ContactId, ContactState, Content, Direction, EndedWhy, Enrolment, EnrolmentState,
+    Event, Listener, Message, MessageId, NewInvite, Offer, Outcome, RefusedWhy, Timestamp,
 };

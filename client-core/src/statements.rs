@@ -10,7 +10,7 @@ use crate::care::practice_card::SignedPracticeCard;
 use crate::care::statement::{Body as StatementBody, Signed};
 use crate::care::terms::Terms;
 use crate::content::{BadContent, Body, OfferContent, StatementPart};
-use crate::crypto::signing::{SigningKey, Statement, StatementKind};
+use crate::crypto::signing::{SigningKey, SigningPublic, Statement, StatementKind};
 use crate::error::StoreError;
 use crate::note::Note;
 use crate::pairing::draw_id;
@@ -167,6 +167,71 @@ pub(crate) fn keep_consent(
 ) -> Result<(), StoreError> {
     let (version, bytes) = (consent.body.terms_version, consent.statement.bytes());
     tx.keep_statement(contact, whose, StatementKind::Consent, version, bytes, now)
+}
+
+/// A consent as it was kept, with the keys on both sides of it.
+pub(crate) struct KeptConsent {
+    pub(crate) kept_at: Timestamp,
+    pub(crate) consent_key: SigningPublic,
+    pub(crate) practice_key: SigningPublic,
+    pub(crate) consent: Signed<ConsentBody>,
+}
+
+/// Every consent of a pairing, the oldest first.
+pub(crate) fn consents(tx: &Tx<'_>, row: &ContactRow) -> Result<Vec<KeptConsent>, StoreError> {
+    let Some(care) = tx.care(&row.key)? else { return Ok(Vec::new()) };
+    let (whose, consent_key, practice_key) = match row.of.end {
+        End::A => (Whose::Theirs, Some(care.peer_key), tx.practice_key()?.map(|key| key.public())),
+        End::B => (Whose::Ours, care.signing_key.map(|key| key.public()), Some(care.peer_key)),
+    };
+    let (consent_key, practice_key) = consent_key.zip(practice_key).ok_or(StoreError::Damaged)?;
+    let kept = tx.statements(&row.key, whose, StatementKind::Consent)?.into_iter();
+    kept.map(|(kept_at, bytes)| {
+        let consent = Signed::check(&consent_key, &bytes).map_err(|BadContent| StoreError::Damaged)?;
+        Ok(KeptConsent { kept_at, consent_key, practice_key, consent })
+    })
+    .collect()
+}
+
+/// Terms of a version between us and a contact, as the practice signed them.
+pub(crate) fn terms_of(tx: &Tx<'_>, row: &ContactRow, version: u64) -> Result<Option<Signed<Terms>>, StoreError> {
+    let (key, bytes) = match row.of.end {
+        End::A => (tx.practice_key()?.map(|key| key.public()), tx.own_statement_of(StatementKind::Terms, version)?),
+        End::B => (
+            tx.care(&row.key)?.map(|care| care.peer_key),
+            tx.statement_of(&row.key, Whose::Theirs, StatementKind::Terms, version)?,
+        ),
+    };
+    let check = |(key, bytes): (SigningPublic, Vec<u8>)| Signed::check(&key, &bytes).map_err(|_| StoreError::Damaged);
+    key.zip(bytes).map(check).transpose()
+}
+
+/// Whether we joined a practice that changed its terms since we agreed.
+pub(crate) fn terms_wait(tx: &Tx<'_>, row: &ContactRow) -> Result<bool, StoreError> {
+    if row.of.end == End::A {
+        return Ok(false);
+    }
+    let newest = tx.newest_version(&row.key, Whose::Theirs, StatementKind::Terms)?;
+    Ok(newest > tx.newest_version(&row.key, Whose::Ours, StatementKind::Consent)?)
+}
+
+/// End B: agrees to terms, keeps that, and tells the practice.
+pub(crate) fn agree(
+    tx: &Tx<'_>,
+    contact: &ContactKey,
+    terms: &Terms,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<(), StoreError> {
+    let care = tx.care(contact)?.ok_or(StoreError::Damaged)?;
+    let key = care.signing_key.ok_or(StoreError::Damaged)?;
+    // The name is the one that came with the offer: nobody can say another one later.
+    let from = tx.statements(contact, Whose::Ours, StatementKind::Consent)?.pop().ok_or(StoreError::Damaged)?.1;
+    let before = Signed::<ConsentBody>::check(&key.public(), &from).map_err(|BadContent| StoreError::Damaged)?;
+    let consent = ConsentBody::new(care.pairing, care.peer_key, &before.body.from, terms, now);
+    let consent = Signed::sign(&key, consent);
+    keep_consent(tx, contact, Whose::Ours, &consent, now)?;
+    send(tx, contact, &consent.statement, &Note::Agreed { version: terms.version }, now, rng)
 }
 
 /// What a part of a statement came to.

@@ -26,7 +26,8 @@ pub(crate) fn rng() -> UnwrapErr<SysRng> {
 
 /// One device: its store, and the contact of the other one.
 pub(crate) struct Side {
-    pub(crate) home: TempDir,
+    /// Removed with the side.
+    _home: TempDir,
     pub(crate) store: Store,
     pub(crate) contact: ContactKey,
 }
@@ -123,7 +124,7 @@ impl Pair {
     ) -> Self {
         let (contact, link) =
             store.change(|tx| Ok::<_, StoreError>(pairing::invite(tx, NOW, &mut rng(), "C", 60).unwrap())).unwrap();
-        let mut practice = Side { home, store, contact };
+        let mut practice = Side { _home: home, store, contact };
         let offer = practice.change(|tx, row| {
             tx.set_state(&row.key, State::Invited)?;
             let offer = tx.outgoing(&row.key, 0, 100)?;
@@ -136,7 +137,7 @@ impl Pair {
         let mut store = open(home.path());
         let contact =
             store.change(|tx| Ok::<_, StoreError>(pairing::join(tx, NOW, &mut rng(), &link, "").unwrap())).unwrap();
-        let mut client = Side { home, store, contact };
+        let mut client = Side { _home: home, store, contact };
         client.change(|tx, row| {
             tx.set_state(&row.key, State::AwaitingOffer)?;
             for part in &offer {

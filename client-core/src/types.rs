@@ -39,6 +39,15 @@ pub struct Contact {
     pub unopened: u64,
     /// When the newest message was sent or came; when the contact was made, if there is none.
     pub last_activity: Timestamp,
+    /// What the rules of therapy say of the conversation.
+    pub care: CareState,
+}
+
+/// What the rules of therapy say of a conversation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CareState {
+    /// Changed terms wait for consent: ours, if we joined their invite; else theirs.
+    pub terms_waiting: bool,
 }
 
 /// How far a pairing is.

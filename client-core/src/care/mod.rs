@@ -4,6 +4,7 @@
 //! text. The relay learns nothing of any of it.
 
 pub(crate) mod consent;
+pub(crate) mod consent_file;
 pub(crate) mod crisis_card;
 pub(crate) mod hours;
 pub(crate) mod practice_card;

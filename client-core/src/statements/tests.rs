@@ -167,3 +167,123 @@ fn a_delivered_statement_is_not_kept_a_second_time_for_each_client() {
     pair.exchange();
     assert_eq!(bodies(&mut pair), 0);
 }
+
+#[test]
+fn the_largest_offer_fits_its_boxes() {
+    let (_home, mut store) = practice();
+    let longest = |version, most: usize| {
+        let mut card = card(version);
+        let exception = crate::care::hours::HoursException {
+            note: "n".repeat(500),
+            cover: "c".repeat(1_000),
+            ..card.card.exceptions[0].clone()
+        };
+        while Signed::sign(&SigningKey::from_bytes(&[1; 32]), card.clone()).statement.body().len() < most - 1_600 {
+            card.card.exceptions.push(exception.clone());
+        }
+        card
+    };
+    store
+        .change::<_, StoreError>(|tx| {
+            let key = own(tx, NOW, &mut rng())?.unwrap().key;
+            publish(tx, &Signed::sign(&key, longest(1, 30_000)), &Note::PracticeCardChanged, NOW, &mut rng())?;
+            publish(tx, &Signed::sign(&key, crisis(1, 30)), &Note::CrisisCardChanged, NOW, &mut rng())?;
+            publish(tx, &Signed::sign(&key, terms(2, MAX_TERMS)), &Note::PracticeCardChanged, NOW, &mut rng())?;
+            let (contact, _) = crate::pairing::invite(tx, NOW, &mut rng(), "C", 60).unwrap();
+            assert_eq!(tx.outgoing(&contact, 0, 100)?.len(), 8);
+            Ok(())
+        })
+        .unwrap();
+}
+
+fn agreed(pair: &mut Pair) -> [Vec<u64>; 2] {
+    [&mut pair.practice, &mut pair.client].map(|side| {
+        let kept = side.change(|tx, row| consents(tx, row));
+        kept.into_iter().map(|kept| kept.consent.body.terms_version).collect()
+    })
+}
+
+fn waits(pair: &mut Pair) -> [bool; 2] {
+    [&mut pair.practice, &mut pair.client]
+        .map(|side| side.change(|tx, row| Ok(tx.public_contact(&row.key)?.unwrap().care.terms_waiting)))
+}
+
+#[test]
+fn consent_is_kept_on_both_sides_and_changed_terms_ask_again() {
+    let mut pair = Pair::new();
+    assert_eq!(agreed(&mut pair), [vec![1], vec![1]]);
+    assert_eq!(waits(&mut pair), [false, false]);
+
+    pair.publish(terms(2, 10), &Note::TermsChanged { version: 2 });
+    // The practice sees at once who has not agreed yet; the client is asked once it knows.
+    assert_eq!(waits(&mut pair), [true, false]);
+    pair.exchange();
+    assert_eq!(waits(&mut pair), [true, true]);
+    let may_write =
+        |side: &mut crate::testing::Side| side.change(|tx, row| Ok(crate::life_cycle::may_write(tx, row).is_ok()));
+    assert!(!may_write(&mut pair.client));
+    assert!(may_write(&mut pair.practice));
+
+    pair.client.change(|tx, row| {
+        let newest: Terms = their_newest(tx, &row.key)?.unwrap();
+        agree(tx, &row.key, &newest, NOW + 5, &mut rng())
+    });
+    assert!(may_write(&mut pair.client));
+    pair.exchange();
+    assert_eq!(waits(&mut pair), [false, false]);
+    assert_eq!(agreed(&mut pair), [vec![1, 2], vec![1, 2]]);
+    assert_eq!(pair.practice.shown(Direction::In), ["Note(Agreed { version: 2 })"]);
+
+    // Both sides can show both, each with the text that it was about.
+    for (version, text) in [(1, "terms"), (2, "tttttttttt")] {
+        for side in [&mut pair.practice, &mut pair.client] {
+            let file = side.change(|tx, row| {
+                let kept = consents(tx, row)?.into_iter().find(|kept| kept.consent.body.terms_version == version);
+                let (kept, terms) = (kept.unwrap(), terms_of(tx, row, version)?.unwrap());
+                Ok(crate::care::consent_file::write(kept.practice_key, kept.consent_key, &terms, &kept.consent))
+            });
+            let checked = crate::check_consent(file).unwrap();
+            assert_eq!((checked.terms.as_str(), checked.from.as_str()), (text, "Dr. Example"));
+        }
+    }
+}
+
+#[test]
+fn consent_to_terms_that_the_practice_never_signed_is_refused() {
+    let mut pair = Pair::new();
+    let contact = pair.client.contact;
+    pair.client.change(|tx, row| {
+        let care = tx.care(&row.key)?.unwrap();
+        let key = care.signing_key.unwrap();
+        let name = care.pairing;
+        for (pairing, terms) in [(name, terms(2, 3)), (name, terms(1, 3)), ([0; 32], terms(1, 5))] {
+            let consent = ConsentBody::new(pairing, care.peer_key, "Dr. Example", &terms, NOW);
+            let consent = Signed::sign(&key, consent);
+            send(tx, &contact, &consent.statement, &Note::Agreed { version: 1 }, NOW, &mut rng())?;
+        }
+        Ok(())
+    });
+    pair.exchange();
+    assert_eq!(pair.practice.unopened(), 3);
+    assert_eq!(agreed(&mut pair)[0], [1]);
+}
+
+#[test]
+fn a_message_waits_from_the_first_that_was_not_answered() {
+    let mut pair = Pair::new();
+    let waiting = |pair: &mut Pair| pair.client.change(|tx, row| tx.waiting_since(&row.key));
+    assert_eq!(waiting(&mut pair), None);
+    for (id, at) in [(1, 100), (2, 200)] {
+        pair.client.change(|tx, row| tx.queue_text(&row.key, &[id; 16], "x", NOW + at));
+    }
+    assert_eq!(waiting(&mut pair), Some(NOW + 100));
+    // A card is no answer.
+    pair.publish(card(1), &Note::PracticeCardChanged);
+    pair.exchange();
+    assert_eq!(waiting(&mut pair), Some(NOW + 100));
+    pair.practice.change(|tx, row| tx.queue_text(&row.key, &[3; 16], "an answer", NOW));
+    pair.exchange();
+    assert_eq!(waiting(&mut pair), None);
+    pair.client.change(|tx, row| tx.queue_text(&row.key, &[4; 16], "x", NOW + 300));
+    assert_eq!(waiting(&mut pair), Some(NOW + 300));
+}

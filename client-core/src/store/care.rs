@@ -130,6 +130,21 @@ impl Tx<'_> {
         Ok(self.statements(contact, whose, kind)?.pop().map(|(_, statement)| statement))
     }
 
+    /// The statement of a kind and version in a pairing.
+    pub(crate) fn statement_of(
+        &self,
+        contact: &ContactKey,
+        whose: Whose,
+        kind: StatementKind,
+        version: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.row(
+            "SELECT statement FROM statements WHERE contact = ?1 AND ours = ?2 AND kind = ?3 AND version = ?4",
+            (contact, whose == Whose::Ours, kind.number(), version),
+            |row| row.get(0),
+        )
+    }
+
     /// All statements of a kind in a pairing, the oldest first, each with when it was kept.
     pub(crate) fn statements(
         &self,

@@ -415,6 +415,19 @@ impl Tx<'_> {
         Ok(Some(page))
     }
 
+    /// When the oldest text of ours was sent that was neither answered nor, as far as we know, read.
+    pub(crate) fn waiting_since(&self, contact: &ContactKey) -> Result<Option<Timestamp>, StoreError> {
+        let oldest = self.row(
+            "SELECT min(sent_at) FROM messages WHERE contact = ?1 AND direction = ?2 AND outcome NOT IN (?3, ?4)
+                 AND kind NOT BETWEEN 40 AND 69
+                 AND place > coalesce((SELECT max(place) FROM messages
+                     WHERE contact = ?1 AND direction = ?5 AND kind NOT BETWEEN 40 AND 69), 0)",
+            (contact, OUT, READ, REFUSED, IN),
+            |row| row.get(0),
+        )?;
+        Ok(oldest.flatten())
+    }
+
     /// Marks what came as seen on this device.
     pub(crate) fn mark_read(&self, contact: &ContactKey) -> Result<(), StoreError> {
         self.execute(

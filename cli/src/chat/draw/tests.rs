@@ -22,6 +22,7 @@ fn contact(id: &str, label: &str, state: ContactState) -> Contact {
         missing: 0,
         unopened: 0,
         last_activity: 0,
+        care: tacit_client_core::CareState::default(),
     }
 }
 
