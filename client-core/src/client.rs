@@ -1,6 +1,7 @@
 //! The face of the library: one device, as an app sees it.
 
 pub(crate) mod crisis;
+mod notifications;
 mod practice;
 pub(crate) mod terms;
 

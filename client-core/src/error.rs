@@ -190,6 +190,23 @@ pub enum SendError {
     Store(#[from] StoreError),
 }
 
+/// Why a setting was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The words of notifications are empty or longer than 100 bytes.
+    #[error("the words of a notification must be 1 to 100 bytes long")]
+    BadWords,
+    /// The time zone is none that this version knows.
+    #[error("there is no such time zone; use an IANA name such as Europe/Zurich")]
+    UnknownZone,
+    /// No hours, too many, or hours that end before they begin or last longer than a day.
+    #[error("the hours make no sense: 1 to 64 of them, each ending after it begins and lasting 24 hours at most")]
+    BadHours,
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Why a wait ended early. What was waited for goes on by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {

@@ -15,6 +15,7 @@ mod error;
 mod life_cycle;
 mod net;
 mod note;
+mod notifications;
 mod pairing;
 mod statements;
 mod store;
@@ -28,17 +29,20 @@ pub use care::crisis_card::{
     CrisisCall, CrisisCard, CrisisReason, CrisisText, SignedCrisisCard, crisis_reason, crisis_text, default_crisis_text,
 };
 pub use care::hours::{Day, DayHours, HoursException, NotADay, WeekHours, Weekday};
+pub use care::notification::{Notification, NotificationSettings, Notifications, Showing, days_waited};
 pub use care::practice_card::{
     Availability, Away, Expectation, PracticeCard, ResponseTime, SignedPracticeCard, availability, expectation,
     expected_answer_by,
 };
+pub use care::quiet_hours::{QuietHours, quiet_until};
 pub use care::terms::Terms;
 pub use client::Client;
 pub use client::crisis::Crisis;
 pub use client::terms::Consent;
 pub use content::MAX_TEXT;
 pub use error::{
-    CardError, ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, StoreError, WaitError,
+    CardError, ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, SettingsError, StoreError,
+    WaitError,
 };
 pub use note::Note;
 pub use store::StoreKey;

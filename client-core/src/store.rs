@@ -9,6 +9,7 @@ mod key_file;
 mod lease;
 mod messages;
 mod migrations;
+mod notifying;
 mod outbox;
 mod relays;
 

@@ -48,6 +48,11 @@ pub struct Contact {
 pub struct CareState {
     /// Changed terms wait for consent: ours, if we joined their invite; else theirs.
     pub terms_waiting: bool,
+    /// Since when the oldest message waits that came and was not marked as read: when it was sent, as far as the
+    /// sender's clock can be believed.
+    pub oldest_unread: Option<Timestamp>,
+    /// The owner of this device wants to be notified of this contact in quiet hours too.
+    pub always_notify: bool,
 }
 
 /// How far a pairing is.
@@ -235,6 +240,9 @@ pub enum Event {
         /// What it says.
         text: String,
     },
+    /// Something is to be shown outside of the app: [`Client::take_notifications`](crate::Client::take_notifications)
+    /// says what.
+    NotificationsDue,
     /// Another process changed the store: read again what is shown.
     StoreChanged,
 }

@@ -7,6 +7,8 @@ pub(crate) mod consent;
 pub(crate) mod consent_file;
 pub(crate) mod crisis_card;
 pub(crate) mod hours;
+pub(crate) mod notification;
 pub(crate) mod practice_card;
+pub(crate) mod quiet_hours;
 pub(crate) mod statement;
 pub(crate) mod terms;

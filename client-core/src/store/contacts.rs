@@ -445,6 +445,7 @@ impl Tx<'_> {
     }
 }
 
+/// `oldest_unread` believes a sender's clock as far as the longest hold, 90 days.
 const PUBLIC: &str = "SELECT id, label, state, ended, verified, remote_invite, invite_tried, unopened, locked_out,
     (SELECT count(*) FROM messages WHERE contact = contacts.id AND direction = 1 AND outcome = 3
         AND kind NOT BETWEEN 40 AND 69),
@@ -458,7 +459,10 @@ const PUBLIC: &str = "SELECT id, label, state, ended, verified, remote_invite, i
             > coalesce((SELECT max(version) FROM statements WHERE contact = contacts.id AND kind = 4 AND NOT ours), 0)
         ELSE coalesce((SELECT max(version) FROM statements WHERE contact = contacts.id AND kind = 3 AND NOT ours), 0)
             > coalesce((SELECT max(version) FROM statements WHERE contact = contacts.id AND kind = 4 AND ours), 0)
-        END
+        END,
+    (SELECT min(max(min(sent_at, stored_at), stored_at - 7776000000)) FROM messages WHERE contact = contacts.id
+        AND direction = 1 AND outcome = 3 AND kind NOT BETWEEN 40 AND 69),
+    coalesce((SELECT always FROM notified WHERE contact = contacts.id), 0)
     FROM contacts";
 
 fn public(row: &Row<'_>) -> rusqlite::Result<Contact> {
@@ -474,6 +478,6 @@ fn public(row: &Row<'_>) -> rusqlite::Result<Contact> {
         unread: row.get(9)?,
         missing: row.get::<_, i64>(10)?.max(0).unsigned_abs(),
         last_activity: row.get(11)?,
-        care: CareState { terms_waiting: row.get(12)? },
+        care: CareState { terms_waiting: row.get(12)?, oldest_unread: row.get(13)?, always_notify: row.get(14)? },
     })
 }

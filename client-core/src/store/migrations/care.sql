@@ -55,3 +55,25 @@ CREATE TABLE message_bodies (
 CREATE TRIGGER delivered_bodies AFTER UPDATE OF outcome ON messages WHEN NEW.outcome = 3 BEGIN
     DELETE FROM message_bodies WHERE message = NEW.id;
 END;
+
+-- How the owner of the device is notified. Showing: 0 nothing, 1 the label, 2 label and text. Quiet: 0 never, 1 outside
+-- of office hours, 2 outside of the hours in quiet_hours.
+CREATE TABLE notifying (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    words TEXT NOT NULL,
+    showing INTEGER NOT NULL,
+    quiet INTEGER NOT NULL,
+    zone TEXT NOT NULL
+) STRICT;
+CREATE TABLE quiet_hours (
+    day INTEGER NOT NULL,
+    from_minute INTEGER NOT NULL,
+    until_minute INTEGER NOT NULL
+) STRICT;
+
+-- Up to which message the owner was notified, and whether they want to be in quiet hours too.
+CREATE TABLE notified (
+    contact BLOB PRIMARY KEY REFERENCES contacts (id) ON DELETE CASCADE,
+    always INTEGER NOT NULL,
+    up_to INTEGER NOT NULL
+) STRICT;
