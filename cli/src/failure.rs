@@ -101,7 +101,7 @@ struct ErrorLine<'a> {
 #[derive(Serialize)]
 struct Terms<'a> {
     from: &'a str,
-    terms_version: u32,
+    terms_version: u64,
     terms: &'a str,
 }
 
@@ -114,7 +114,7 @@ impl Failure {
     /// The error as one JSON object.
     pub(crate) fn to_json(&self) -> String {
         let terms = match self {
-            Self::TermsNotAccepted(Offer { from, terms_version, terms }) => {
+            Self::TermsNotAccepted(Offer { from, terms_version, terms, .. }) => {
                 Some(Terms { from, terms_version: *terms_version, terms })
             }
             _ => None,
@@ -246,7 +246,13 @@ mod tests {
 
     #[test]
     fn terms_to_agree_to_come_with_the_error() {
-        let offer = Offer { from: "Dr. Weiss".into(), terms_version: 3, terms: "Be kind.".into() };
+        let offer = Offer {
+            from: "Dr. Weiss".into(),
+            terms_version: 3,
+            terms: "Be kind.".into(),
+            practice_card: None,
+            crisis_card: None,
+        };
         let value = value(&Failure::TermsNotAccepted(offer));
         assert_eq!(value["error"], "terms_not_accepted");
         assert_eq!(value["from"], "Dr. Weiss");

@@ -1,5 +1,10 @@
 //! The face of the library: one device, as an app sees it.
 
+pub(crate) mod crisis;
+mod notifications;
+mod practice;
+pub(crate) mod terms;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -11,19 +16,17 @@ use tacit_proto::Permit;
 use tacit_proto::limits::MAX_HOLD;
 use tacit_proto::link::{EnrolmentLink, InviteLink};
 
+use crate::care::terms::DEFAULT_TERMS;
 use crate::content::{MAX_NAME, MAX_TEXT};
 use crate::driver::{self, Shared, wall_clock};
 use crate::error::{ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, StoreError, WaitError};
+use crate::life_cycle;
 use crate::pairing::{self, draw_id};
 use crate::store::{ContactKey, ContactRow, Holder, Key, State, Store, StoreKey, Tx, home_exists};
 use crate::types::{
     Connection, Contact, ContactId, Direction, EndedWhy, Enrolment, Listener, Message, MessageId, NewInvite, Offer,
     Outcome,
 };
-
-/// The terms that an invite offers unless the practice has its own.
-const TERMS: &str = include_str!("terms.txt");
-const TERMS_VERSION: u32 = 1;
 
 /// How often a wait looks again when nothing wakes it: another process may be the one that makes progress.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -162,7 +165,7 @@ impl Client {
             if !tx.add_enrolment(&link, &permits)? {
                 return Err(EnrolError::AlreadyUsed);
             }
-            Ok(tx.set_profile(name, TERMS_VERSION, TERMS)?)
+            Ok(tx.set_profile(name, 1, DEFAULT_TERMS)?)
         })
     }
 
@@ -226,7 +229,13 @@ impl Client {
         self.read(|tx| {
             let row = tx.contact(&key)?.ok_or(ContactError::NoSuchContact)?;
             let offer = pairing::offer(tx, &row)?;
-            Ok(Offer { from: offer.from, terms_version: offer.terms_version, terms: offer.terms })
+            Ok(Offer {
+                from: offer.from,
+                terms_version: offer.terms.body.version,
+                terms: offer.terms.body.text,
+                practice_card: offer.practice_card.map(|card| card.body.card),
+                crisis_card: offer.crisis_card.map(|card| card.body.card),
+            })
         })
     }
 
@@ -333,10 +342,10 @@ impl Client {
         }
         let key: ContactKey = id(&contact).ok_or(SendError::NoSuchContact)?;
         let message = draw_id(&mut rng());
-        self.change(|tx| match tx.contact(&key)?.ok_or(SendError::NoSuchContact)?.state {
-            State::Ended(_) => Err(SendError::Ended),
-            state if state.can_send() => Ok(tx.queue_text(&key, &message, &text, wall_clock())?),
-            _ => Err(SendError::NotPaired),
+        self.change(|tx| {
+            let row = tx.contact(&key)?.ok_or(SendError::NoSuchContact)?;
+            life_cycle::may_write(tx, &row)?;
+            Ok::<_, SendError>(tx.queue_text(&key, &message, &text, wall_clock())?)
         })?;
         Ok(hex::encode(message))
     }

@@ -6,13 +6,19 @@ use prost::Message;
 use tacit_proto::BOX_VERSION;
 use zeroize::Zeroizing;
 
+use crate::care::consent::ConsentBody;
+use crate::care::crisis_card::SignedCrisisCard;
+use crate::care::practice_card::SignedPracticeCard;
+use crate::care::statement::{Body as StatementBody, Signed};
+use crate::care::terms::Terms;
 use crate::crypto::pairing::AcceptRandom;
 use crate::crypto::ratchet::{MAX_PREKEY_OVERHEAD, OlmPublic};
 use crate::crypto::seal::{MAX_LARGE_PAYLOAD, SealingPublic};
+use crate::crypto::signing::{MAX_BODY, SigningPublic, StatementKind};
 use crate::types::Timestamp;
 
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
-mod pb {
+pub(crate) mod pb {
     include!(concat!(env!("OUT_DIR"), "/tacit.content.v1.rs"));
 }
 
@@ -46,8 +52,10 @@ pub(crate) struct OfferContent {
     pub(crate) olm_identity: OlmPublic,
     pub(crate) olm_one_time: OlmPublic,
     pub(crate) from: String,
-    pub(crate) terms_version: u32,
-    pub(crate) terms: String,
+    pub(crate) practice_key: SigningPublic,
+    pub(crate) terms: Signed<Terms>,
+    pub(crate) practice_card: Option<Signed<SignedPracticeCard>>,
+    pub(crate) crisis_card: Option<Signed<SignedCrisisCard>>,
 }
 
 /// What end B answers.
@@ -57,7 +65,8 @@ pub(crate) struct AcceptContent {
     pub(crate) reset_key: SealingPublic,
     pub(crate) olm_identity: OlmPublic,
     pub(crate) olm_message: Vec<u8>,
-    pub(crate) terms_version: u32,
+    pub(crate) consent_key: SigningPublic,
+    pub(crate) consent: Signed<ConsentBody>,
 }
 
 /// The plaintext of an Olm message.
@@ -82,8 +91,29 @@ pub(crate) struct Numbered {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
     Text(String),
+    /// A statement, or a part of one.
+    Statement(StatementPart),
     /// A newer version of Tacit knows.
     Unknown,
+}
+
+/// A statement on its way, in as many parts as it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StatementPart {
+    pub(crate) kind: StatementKind,
+    /// Names the whole statement.
+    pub(crate) digest: [u8; 32],
+    pub(crate) part: u8,
+    pub(crate) count: u8,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl StatementPart {
+    /// Most bytes of a statement in one envelope: with what stands around them they are no longer than a text.
+    pub(crate) const MAX_BYTES: usize = 13_900;
+
+    /// Most parts that a statement is cut into.
+    pub(crate) const MAX_COUNT: usize = (MAX_BODY + 64).div_ceil(Self::MAX_BYTES);
 }
 
 /// What the sender has safe of one of our streams.
@@ -109,9 +139,9 @@ pub(crate) struct Range {
 }
 
 /// Numbers beyond this would not fit a signed column; no device sends that many.
-const MAX_NUMBER: u64 = i64::MAX as u64 - 1;
+pub(crate) const MAX_NUMBER: u64 = i64::MAX as u64 - 1;
 
-fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], BadContent> {
+pub(crate) fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], BadContent> {
     bytes.try_into().map_err(|_| BadContent)
 }
 
@@ -119,8 +149,16 @@ fn sealing_key(bytes: &[u8]) -> Result<SealingPublic, BadContent> {
     SealingPublic::from_bytes(bytes).map_err(|_| BadContent)
 }
 
-fn bounded(text: String, most: usize) -> Result<String, BadContent> {
+pub(crate) fn bounded(text: String, most: usize) -> Result<String, BadContent> {
     if text.is_empty() || text.len() > most { Err(BadContent) } else { Ok(text) }
+}
+
+fn signing_key(bytes: &[u8]) -> Result<SigningPublic, BadContent> {
+    SigningPublic::from_bytes(&array(bytes)?).map_err(|_| BadContent)
+}
+
+fn if_there<B: StatementBody>(key: &SigningPublic, bytes: &[u8]) -> Result<Option<Signed<B>>, BadContent> {
+    if bytes.is_empty() { Ok(None) } else { Signed::check(key, bytes).map(Some) }
 }
 
 /// A peer must open boxes of our version, or nothing of ours reaches it.
@@ -137,7 +175,10 @@ impl OfferContent {
             olm_identity: self.olm_identity.to_bytes().to_vec(),
             olm_one_time: self.olm_one_time.to_bytes().to_vec(),
             from: self.from.clone(),
-            terms: Some(pb::Terms { version: self.terms_version, text: self.terms.clone() }),
+            practice_key: self.practice_key.to_bytes().to_vec(),
+            terms: self.terms.statement.bytes().to_vec(),
+            practice_card: self.practice_card.as_ref().map(|card| card.statement.bytes().to_vec()).unwrap_or_default(),
+            crisis_card: self.crisis_card.as_ref().map(|card| card.statement.bytes().to_vec()).unwrap_or_default(),
         }
         .encode_to_vec()
     }
@@ -145,15 +186,17 @@ impl OfferContent {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadContent> {
         let offer = pb::Offer::decode(bytes).map_err(|_| BadContent)?;
         check_versions(&offer.box_versions)?;
-        let terms = offer.terms.ok_or(BadContent)?;
+        let practice_key = signing_key(&offer.practice_key)?;
         Ok(Self {
             sealing_key: sealing_key(&offer.sealing_key)?,
             reset_key: sealing_key(&offer.reset_key)?,
             olm_identity: OlmPublic::from_bytes(array(&offer.olm_identity)?),
             olm_one_time: OlmPublic::from_bytes(array(&offer.olm_one_time)?),
             from: bounded(offer.from, MAX_NAME)?,
-            terms_version: terms.version,
-            terms: bounded(terms.text, MAX_TERMS)?,
+            terms: Signed::check(&practice_key, &offer.terms)?,
+            practice_card: if_there(&practice_key, &offer.practice_card)?,
+            crisis_card: if_there(&practice_key, &offer.crisis_card)?,
+            practice_key,
         })
     }
 }
@@ -167,7 +210,8 @@ impl AcceptContent {
             reset_key: self.reset_key.to_bytes().to_vec(),
             olm_identity: self.olm_identity.to_bytes().to_vec(),
             olm_message: self.olm_message.clone(),
-            terms_version: self.terms_version,
+            consent_key: self.consent_key.to_bytes().to_vec(),
+            consent: self.consent.statement.bytes().to_vec(),
         };
         Zeroizing::new(accept.encode_to_vec())
     }
@@ -175,13 +219,15 @@ impl AcceptContent {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadContent> {
         let accept = pb::Accept::decode(bytes).map_err(|_| BadContent)?;
         check_versions(&accept.box_versions)?;
+        let consent_key = signing_key(&accept.consent_key)?;
         Ok(Self {
             fresh: AcceptRandom::from_bytes(array(&accept.fresh)?),
             sealing_key: sealing_key(&accept.sealing_key)?,
             reset_key: sealing_key(&accept.reset_key)?,
             olm_identity: OlmPublic::from_bytes(array(&accept.olm_identity)?),
             olm_message: accept.olm_message,
-            terms_version: accept.terms_version,
+            consent: Signed::check(&consent_key, &accept.consent)?,
+            consent_key,
         })
     }
 }
@@ -201,10 +247,7 @@ impl Envelope {
             envelope.number = numbered.number;
             envelope.message_id = numbered.message_id.to_vec();
             envelope.sent_at = numbered.sent_at;
-            envelope.body = match &numbered.body {
-                Body::Text(text) => Some(pb::envelope::Body::Text(pb::Text { text: text.clone() })),
-                Body::Unknown => None,
-            };
+            envelope.body = numbered.body.to_pb();
         }
         Zeroizing::new(envelope.encode_to_vec())
     }
@@ -218,14 +261,60 @@ impl Envelope {
                 number,
                 message_id: array(&envelope.message_id)?,
                 sent_at: envelope.sent_at.min(MAX_NUMBER),
-                body: match envelope.body {
-                    Some(pb::envelope::Body::Text(text)) => Body::Text(bounded(text.text, MAX_TEXT)?),
-                    None => Body::Unknown,
-                },
+                body: Body::from_pb(envelope.body)?,
             }),
         };
         let receipt = envelope.receipt.map(Receipt::from_pb).transpose()?;
         Ok(Self { stream: array(&envelope.stream)?, receipt, numbered })
+    }
+}
+
+impl Body {
+    fn to_pb(&self) -> Option<pb::envelope::Body> {
+        Some(match self {
+            Self::Text(text) => pb::envelope::Body::Text(pb::Text { text: text.clone() }),
+            Self::Statement(part) => pb::envelope::Body::Statement(pb::StatementPart {
+                kind: part.kind.number().into(),
+                digest: part.digest.to_vec(),
+                part: part.part.into(),
+                count: part.count.into(),
+                bytes: part.bytes.clone(),
+            }),
+            Self::Unknown => return None,
+        })
+    }
+
+    fn from_pb(body: Option<pb::envelope::Body>) -> Result<Self, BadContent> {
+        Ok(match body {
+            Some(pb::envelope::Body::Text(text)) => Self::Text(bounded(text.text, MAX_TEXT)?),
+            Some(pb::envelope::Body::Statement(part)) => {
+                // A kind of a newer version is shown as what a newer version can show.
+                let Some(kind) = StatementKind::from_number(part.kind) else { return Ok(Self::Unknown) };
+                Self::Statement(StatementPart::from_pb(kind, part)?)
+            }
+            None => Self::Unknown,
+        })
+    }
+
+    /// The body alone, as it is kept until it is sealed.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        pb::Envelope { body: self.to_pb(), ..pb::Envelope::default() }.encode_to_vec()
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, BadContent> {
+        Self::from_pb(pb::Envelope::decode(bytes).map_err(|_| BadContent)?.body)
+    }
+}
+
+impl StatementPart {
+    fn from_pb(kind: StatementKind, part: pb::StatementPart) -> Result<Self, BadContent> {
+        let count = u8::try_from(part.count).map_err(|_| BadContent)?;
+        let number = u8::try_from(part.part).map_err(|_| BadContent)?;
+        let is_one = (1..=count).contains(&number) && usize::from(count) <= Self::MAX_COUNT;
+        if !is_one || part.bytes.is_empty() || part.bytes.len() > Self::MAX_BYTES {
+            return Err(BadContent);
+        }
+        Ok(Self { kind, digest: array(&part.digest)?, part: number, count, bytes: part.bytes })
     }
 }
 

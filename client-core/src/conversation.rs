@@ -11,6 +11,7 @@ use crate::crypto::ratchet::{DecryptError, Session};
 use crate::crypto::seal::{Context, Purpose, open, seal};
 use crate::error::StoreError;
 use crate::pairing::keep_session;
+use crate::statements;
 use crate::store::{Changed, ContactRow, Kind, Outgoing, State, Tx};
 use crate::types::Timestamp;
 
@@ -37,7 +38,7 @@ pub(crate) fn seal_outgoing(
                 }
             };
             let (message_id, sent_at) = (message.message_id, message.sent_at);
-            Some(Numbered { number, message_id, sent_at, body: Body::Text(message.text) })
+            Some(Numbered { number, message_id, sent_at, body: message.body })
         }
         (Kind::Receipt, None) => None,
         _ => return Ok(None),
@@ -103,9 +104,19 @@ pub(crate) fn receive(
         received.changed = tx.apply_receipt(&row.key, receipt, now)?;
     }
     if let Some(numbered) = &envelope.numbered
-        && tx.keep_incoming(&row.key, &envelope, numbered, now)?
+        && let Some(message) = tx.keep_incoming(&row.key, &envelope, numbered, now)?
     {
-        received.message = Some(numbered.message_id);
+        match &numbered.body {
+            Body::Text(_) | Body::Unknown => received.message = Some(numbered.message_id),
+            Body::Statement(part) => {
+                received.contact_changed = true;
+                match statements::receive(tx, row, part, now)? {
+                    statements::Received::Silent => {}
+                    statements::Received::Note(note) => tx.set_note(message, &note)?,
+                    statements::Received::Bad => tx.note_unopened(&row.key)?,
+                }
+            }
+        }
     }
     Ok(received)
 }

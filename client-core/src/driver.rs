@@ -2,7 +2,7 @@
 //!
 //! Everything here runs on one thread, and shares one store connection: turns are short and never wait inside.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 use crate::engine::{Engine, Now, TurnError};
 use crate::error::StoreError;
 use crate::net::{NetError, Wire};
+use crate::notifications;
 use crate::store::{ContactKey, Holder, RENEW_MS, RelayId, RelayRow, Store};
 use crate::types::{Connection, Event, Listener, Timestamp};
 
@@ -135,8 +136,13 @@ pub(crate) fn run(shared: &Arc<Shared>, store: Store, listener: Option<Box<dyn L
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return;
     };
-    let driver =
-        Rc::new(Driver { shared: Arc::clone(shared), store: RefCell::new(store), listener, started: Instant::now() });
+    let driver = Rc::new(Driver {
+        shared: Arc::clone(shared),
+        store: RefCell::new(store),
+        listener,
+        started: Instant::now(),
+        has_news: Cell::new(true),
+    });
     driver.update(|status| status.running = true);
     runtime.block_on(tokio::task::LocalSet::new().run_until(Rc::clone(&driver).run()));
     driver.update(|status| *status = Status::default());
@@ -147,6 +153,8 @@ struct Driver {
     store: RefCell<Store>,
     listener: Option<Box<dyn Listener>>,
     started: Instant,
+    /// A message came, so that there may be something to notify of.
+    has_news: Cell<bool>,
 }
 
 /// Why a connection ended without a fault.
@@ -194,6 +202,8 @@ impl Driver {
         let mut tasks = JoinSet::new();
         let mut renewed: Option<(Instant, bool)> = None;
         let mut version = self.store.borrow().data_version().unwrap_or_default();
+        // When held notifications are due.
+        let mut notify_at = None;
         while !*stop.borrow() {
             if matches!(self.store.borrow().check_not_erased(), Err(StoreError::Erased)) {
                 break;
@@ -235,8 +245,12 @@ impl Driver {
             let now = self.store.borrow().data_version().unwrap_or(version);
             if now != version {
                 version = now;
+                self.has_news.set(true);
                 self.shared.note_change();
                 self.tell(Event::StoreChanged);
+            }
+            if self.has_news.take() || notify_at.is_some_and(|at| at <= wall_clock()) {
+                notify_at = self.notify();
             }
         }
         // Connections see the same stop, and say good-bye.
@@ -244,6 +258,16 @@ impl Driver {
         let holder = self.shared.holder;
         // If it cannot be given back it expires by itself.
         let _ = self.store.borrow_mut().change::<_, StoreError>(|tx| tx.leave_lease(holder));
+    }
+
+    /// Tells that something is to be notified of, if so, and when to look again.
+    fn notify(&self) -> Option<Timestamp> {
+        let planned = self.store.borrow_mut().read(|tx| notifications::look(tx, wall_clock()));
+        let planned = planned.unwrap_or_default();
+        if !planned.due.is_empty() {
+            self.tell(Event::NotificationsDue);
+        }
+        planned.again_at
     }
 
     fn everything_is_settled(&self) -> bool {
@@ -350,7 +374,12 @@ impl Driver {
                 .borrow_mut()
                 .change(|tx| engine.turn(tx, now, &mut UnwrapErr(SysRng), std::mem::take(&mut frames)))?;
             wire.send(output.frames).await?;
-            output.events.into_iter().for_each(|event| self.tell(event));
+            for event in output.events {
+                if matches!(event, Event::MessageReceived { .. }) {
+                    self.has_news.set(true);
+                }
+                self.tell(event);
+            }
             let settled = output.settled.then_some(count);
             self.update(|status| {
                 status.relays.insert(relay.id, RelayStatus { online: true, problem: String::new(), settled });

@@ -193,7 +193,7 @@ impl Engine {
         for frame in frames {
             match frame {
                 FromRelay::Answer(request, answer) => self.answer(tx, now, request, answer)?,
-                FromRelay::Event(event) => self.event(tx, now, event)?,
+                FromRelay::Event(event) => self.event(tx, now, rng, event)?,
             }
         }
         self.link(tx, now)?;

@@ -3,12 +3,14 @@
 //! Several processes may have it open. Every change is one `BEGIN IMMEDIATE` transaction that reads what it needs inside
 //! itself, so that nothing which another process may have changed is ever relied on.
 
+mod care;
 mod contacts;
 mod erase;
 mod key_file;
 mod lease;
 mod messages;
 mod migrations;
+mod notifying;
 mod outbox;
 mod relays;
 mod search;
@@ -21,6 +23,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use zeroize::Zeroizing;
 
+pub(crate) use care::{CareRow, Whose};
 pub(crate) use contacts::{ContactKey, ContactRow, NewContact, State};
 pub(crate) use erase::erase;
 pub use key_file::StoreKey;

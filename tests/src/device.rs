@@ -117,9 +117,10 @@ impl Device {
         history
             .into_iter()
             .filter(|message| message.direction == Direction::In)
-            .map(|message| match message.content {
-                Content::Text(text) => text,
-                Content::Unknown => panic!("only texts were sent"),
+            .filter_map(|message| match message.content {
+                Content::Text(text) => Some(text),
+                Content::Note(_) => None,
+                Content::Unknown => panic!("nothing newer was sent"),
             })
             .collect()
     }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use rand_core::CryptoRng;
 use tacit_proto::frame::{Answer, Attached, ClosedWhy, Event as RelayEvent, Handle, Open, Refusal, Request};
 use tacit_proto::{Command, SealedBox};
 
@@ -193,10 +194,16 @@ impl Engine {
         self.ask(Pending::Close(contact), Request::Close { handle });
     }
 
-    pub(super) fn event(&mut self, tx: &Tx<'_>, now: Now, event: RelayEvent) -> Result<(), TurnError> {
+    pub(super) fn event(
+        &mut self,
+        tx: &Tx<'_>,
+        now: Now,
+        rng: &mut dyn CryptoRng,
+        event: RelayEvent,
+    ) -> Result<(), TurnError> {
         match event {
             RelayEvent::Welcome(_) => Err(TurnError::Protocol),
-            RelayEvent::Deliver { handle, seq, payload } => self.deliver(tx, now, handle, seq, payload),
+            RelayEvent::Deliver { handle, seq, payload } => self.deliver(tx, now, rng, handle, seq, payload),
             RelayEvent::Drained(handle) => {
                 if let Some(attachment) = self.attachments.get_mut(&handle) {
                     attachment.drained = true;
@@ -258,6 +265,7 @@ impl Engine {
         &mut self,
         tx: &Tx<'_>,
         now: Now,
+        rng: &mut dyn CryptoRng,
         handle: Handle,
         seq: u64,
         payload: bytes::Bytes,
@@ -284,7 +292,7 @@ impl Engine {
                 self.stepped(tx, &contact, step)
             }
             State::Offering | State::Invited => {
-                let step = pairing::receive_accept(tx, &row, &sealed)?;
+                let step = pairing::receive_accept(tx, &row, &sealed, now.wall, rng)?;
                 self.stepped(tx, &contact, step)
             }
             State::Joined | State::Paired => {

@@ -10,7 +10,7 @@ use crate::crypto::pairing::{ChannelSecrets, Transcript};
 use crate::crypto::psk::Psk;
 use crate::crypto::seal::{SealingKey, SealingPublic};
 use crate::error::StoreError;
-use crate::types::{Contact, ContactState, EndedWhy, Timestamp};
+use crate::types::{CareState, Contact, ContactState, EndedWhy, Timestamp};
 
 /// Names a contact in the store.
 pub(crate) type ContactKey = [u8; 16];
@@ -445,14 +445,25 @@ impl Tx<'_> {
     }
 }
 
+/// `oldest_unread` believes a sender's clock as far as the longest hold, 90 days.
 const PUBLIC: &str = "SELECT id, label, state, ended, verified, remote_invite, invite_tried, unopened, locked_out,
     (SELECT count(*) FROM messages INDEXED BY messages_unread
-        WHERE contact = contacts.id AND direction = 1 AND outcome = 3),
+        WHERE contact = contacts.id AND direction = 1 AND outcome = 3
+        AND kind NOT BETWEEN 40 AND 69),
     coalesce((SELECT max(number) FROM messages WHERE contact = contacts.id AND direction = 1 AND stream = in_stream), 0)
         - coalesce((SELECT up_to FROM in_streams WHERE contact = contacts.id AND stream = in_stream), 0)
         - (SELECT count(*) FROM messages WHERE contact = contacts.id AND direction = 1 AND stream = in_stream
             AND number > coalesce((SELECT up_to FROM in_streams WHERE contact = contacts.id AND stream = in_stream), 0)),
-    max(created_at, coalesce((SELECT max(stored_at) FROM messages WHERE contact = contacts.id), 0)) AS last_activity
+    max(created_at, coalesce((SELECT max(stored_at) FROM messages WHERE contact = contacts.id), 0)) AS last_activity,
+    EXISTS (SELECT 1 FROM care WHERE contact = contacts.id) AND state IN (6, 7) AND CASE end_number
+        WHEN 1 THEN coalesce((SELECT max(version) FROM own_statements WHERE kind = 3), 0)
+            > coalesce((SELECT max(version) FROM statements WHERE contact = contacts.id AND kind = 4 AND NOT ours), 0)
+        ELSE coalesce((SELECT max(version) FROM statements WHERE contact = contacts.id AND kind = 3 AND NOT ours), 0)
+            > coalesce((SELECT max(version) FROM statements WHERE contact = contacts.id AND kind = 4 AND ours), 0)
+        END,
+    (SELECT min(max(min(sent_at, stored_at), stored_at - 7776000000)) FROM messages WHERE contact = contacts.id
+        AND direction = 1 AND outcome = 3 AND kind NOT BETWEEN 40 AND 69),
+    coalesce((SELECT always FROM notified WHERE contact = contacts.id), 0)
     FROM contacts";
 
 fn public(row: &Row<'_>) -> rusqlite::Result<Contact> {
@@ -468,5 +479,6 @@ fn public(row: &Row<'_>) -> rusqlite::Result<Contact> {
         unread: row.get(9)?,
         missing: row.get::<_, i64>(10)?.max(0).unsigned_abs(),
         last_activity: row.get(11)?,
+        care: CareState { terms_waiting: row.get(12)?, oldest_unread: row.get(13)?, always_notify: row.get(14)? },
     })
 }

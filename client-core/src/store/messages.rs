@@ -6,6 +6,7 @@ use super::contacts::ContactKey;
 use super::{Kind, RelayId, Tx, fixed};
 use crate::content::{Body, Envelope, Numbered, Range, Receipt};
 use crate::error::StoreError;
+use crate::note::{HIDDEN, Note};
 use crate::types::{Content, Direction, Message, Outcome, RefusedWhy, Timestamp};
 
 const IN: i64 = 1;
@@ -31,7 +32,7 @@ pub(crate) type MessageKey = i64;
 pub(crate) struct MessageRow {
     pub(crate) key: MessageKey,
     pub(crate) message_id: [u8; 16],
-    pub(crate) text: String,
+    pub(crate) body: Body,
     pub(crate) sent_at: Timestamp,
     /// Its stream and number, if it was sealed before.
     pub(crate) numbered: Option<([u8; 16], u64)>,
@@ -67,7 +68,10 @@ pub(super) fn public(row: &Row<'_>) -> rusqlite::Result<Message> {
         id: hex::encode(row.get_ref(0)?.as_blob()?),
         contact: hex::encode(row.get_ref(1)?.as_blob()?),
         direction: if row.get::<_, i64>(2)? == IN { Direction::In } else { Direction::Out },
-        content: if row.get::<_, i64>(3)? == TEXT { Content::Text(row.get(4)?) } else { Content::Unknown },
+        content: match row.get(3)? {
+            TEXT => Content::Text(row.get(4)?),
+            kind => Note::from_stored(kind, row.get_ref(4)?.as_str()?).map_or(Content::Unknown, Content::Note),
+        },
         sent_at: row.get(5)?,
         stored_at: row.get(6)?,
         gap_before: row.get::<_, Option<bool>>(7)?.unwrap_or(false),
@@ -84,25 +88,59 @@ impl Tx<'_> {
         text: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let key = self.add_outgoing(contact, message_id, TEXT, text, now)?;
+        self.enqueue(contact, Kind::Message, Some(key), None)
+    }
+
+    /// Keeps something of ours that is no text, shown as a note or not at all, and puts it into the outbox.
+    pub(crate) fn queue_note(
+        &self,
+        contact: &ContactKey,
+        message_id: &[u8; 16],
+        note: Option<&Note>,
+        body: &Body,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (kind, text) = note.map_or((HIDDEN, String::new()), Note::to_stored);
+        let key = self.add_outgoing(contact, message_id, kind, &text, now)?;
+        self.queue_body(contact, key, body)
+    }
+
+    fn add_outgoing(
+        &self,
+        contact: &ContactKey,
+        message_id: &[u8; 16],
+        kind: i64,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<MessageKey, StoreError> {
         self.transaction
             .prepare_cached(
                 "INSERT INTO messages (contact, message_id, direction, kind, text, sent_at, stored_at, outcome, place)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, 0)",
             )?
-            .execute(rusqlite::params![contact, message_id, OUT, TEXT, text, now, QUEUED])?;
+            .execute(rusqlite::params![contact, message_id, OUT, kind, text, now, QUEUED])?;
         let key = self.transaction.last_insert_rowid();
         self.execute("UPDATE messages SET place = id WHERE id = ?1", [key])?;
-        self.enqueue(contact, Kind::Message, Some(key), None)
+        Ok(key)
+    }
+
+    /// What came is shown as this note.
+    pub(crate) fn set_note(&self, key: MessageKey, note: &Note) -> Result<(), StoreError> {
+        let (kind, text) = note.to_stored();
+        self.execute("UPDATE messages SET kind = ?2, text = ?3 WHERE id = ?1", (key, kind, text))?;
+        Ok(())
     }
 
     /// A message of ours, to be sealed.
     pub(crate) fn message_to_seal(&self, key: MessageKey) -> Result<Option<MessageRow>, StoreError> {
+        let body = self.message_body(key)?;
         self.row("SELECT message_id, text, sent_at, stream, number FROM messages WHERE id = ?1", [key], |row| {
             let stream = row.get_ref(3)?.as_blob_or_null()?.map(fixed).transpose()?;
             Ok(MessageRow {
                 key,
                 message_id: fixed(row.get_ref(0)?.as_blob()?)?,
-                text: row.get(1)?,
+                body: body.map_or_else(|| row.get(1).map(Body::Text), Ok)?,
                 sent_at: row.get(2)?,
                 numbered: stream.zip(row.get(4)?),
             })
@@ -228,16 +266,17 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Keeps what came; false if it came before. Either way the sender is owed a receipt.
+    /// Keeps what came; none if it came before. Either way the sender is owed a receipt.
     pub(crate) fn keep_incoming(
         &self,
         contact: &ContactKey,
         envelope: &Envelope,
         numbered: &Numbered,
         now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<MessageKey>, StoreError> {
         let (kind, text) = match &numbered.body {
             Body::Text(text) => (TEXT, text.as_str()),
+            Body::Statement(_) => (HIDDEN, ""),
             Body::Unknown => (UNKNOWN, ""),
         };
         self.execute("UPDATE contacts SET receipt_due = 1, in_stream = ?2 WHERE id = ?1", (contact, envelope.stream))?;
@@ -261,7 +300,7 @@ impl Tx<'_> {
                 DELIVERED,
             ])?;
         if inserted == 0 {
-            return Ok(false);
+            return Ok(None);
         }
         let key = self.transaction.last_insert_rowid();
         // Just before the next one of its stream that is here, else at the end. Several fillings of one gap share a
@@ -279,7 +318,7 @@ impl Tx<'_> {
         };
         self.execute("UPDATE messages SET place = ?2 WHERE id = ?1", (key, place))?;
         self.advance(contact, &envelope.stream)?;
-        Ok(true)
+        Ok(Some(key))
     }
 
     /// Moves a stream's mark over everything that is here without a gap.
@@ -371,14 +410,27 @@ impl Tx<'_> {
         let mut page = self.rows(
             // The first comparison of places is one that the index answers.
             &format!(
-                "{PUBLIC} WHERE contact = ?1 AND place <= ?2 AND (place, coalesce(number, 0)) < (?2, ?3)
+                "{PUBLIC} WHERE contact = ?1 AND place <= ?2 AND (place, coalesce(number, 0)) < (?2, ?3) AND kind != ?5
                  ORDER BY place DESC, number DESC LIMIT ?4"
             ),
-            (contact, from.0, from.1, limit),
+            (contact, from.0, from.1, limit, HIDDEN),
             public,
         )?;
         page.reverse();
         Ok(Some(page))
+    }
+
+    /// When the oldest text of ours was sent that was neither answered nor, as far as we know, read.
+    pub(crate) fn waiting_since(&self, contact: &ContactKey) -> Result<Option<Timestamp>, StoreError> {
+        let oldest = self.row(
+            "SELECT min(sent_at) FROM messages WHERE contact = ?1 AND direction = ?2 AND outcome NOT IN (?3, ?4)
+                 AND kind NOT BETWEEN 40 AND 69
+                 AND place > coalesce((SELECT max(place) FROM messages
+                     WHERE contact = ?1 AND direction = ?5 AND kind NOT BETWEEN 40 AND 69), 0)",
+            (contact, OUT, READ, REFUSED, IN),
+            |row| row.get(0),
+        )?;
+        Ok(oldest.flatten())
     }
 
     /// Marks what came as seen on this device.

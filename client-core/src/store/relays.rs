@@ -156,10 +156,11 @@ impl Tx<'_> {
         Ok(Some((relay, Permit::from_bytes(secret))))
     }
 
+    /// How this side calls itself, and the terms to begin with: another enrolment leaves them as they are.
     pub(crate) fn set_profile(&self, name: &str, terms_version: u32, terms: &str) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO profile (one, name, terms_version, terms) VALUES (1, ?1, ?2, ?3)
-             ON CONFLICT (one) DO UPDATE SET name = ?1, terms_version = ?2, terms = ?3",
+             ON CONFLICT (one) DO UPDATE SET name = ?1",
             (name, terms_version, terms),
         )?;
         Ok(())
