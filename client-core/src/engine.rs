@@ -7,7 +7,7 @@
 mod ends;
 mod outbound;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 
 use rand_core::CryptoRng;
@@ -20,7 +20,7 @@ use tacit_proto::{Challenge, Command, EndKey, NotContributory};
 use crate::crypto::invite::InviteKeys;
 use crate::error::StoreError;
 use crate::pairing::{self, RESEND_ACCEPT_MS};
-use crate::store::{Changed, ContactKey, ContactRow, Kind, OutboxKey, RelayId, State, Tx};
+use crate::store::{Changed, ContactKey, ContactRow, Holder, Kind, OutboxKey, RelayId, State, Tx};
 use crate::types::{EndedWhy, Event, Timestamp};
 
 /// What we let be under way to each of our ends: enough to batch store transactions, little enough for a phone.
@@ -55,8 +55,6 @@ pub(crate) struct Output {
     pub(crate) frames: Vec<ToRelay>,
     /// To the app.
     pub(crate) events: Vec<Event>,
-    /// Another connection took these ends over: see whether this process still may connect.
-    pub(crate) superseded: Vec<ContactKey>,
     /// The relay is about to end: come back after so many seconds.
     pub(crate) restarting: Option<u32>,
     /// Everything that waited, both ways, was exchanged.
@@ -69,6 +67,9 @@ pub(crate) enum TurnError {
     /// The relay does not keep to the protocol.
     #[error("the relay does not keep to the protocol")]
     Protocol,
+    /// Another process of this home connects now.
+    #[error("another process of this home connects now")]
+    NotTheHolder,
     /// See [`StoreError`].
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -142,34 +143,39 @@ struct Attachment {
 /// One connection to one relay.
 pub(crate) struct Engine {
     relay: RelayId,
+    holder: Holder,
     welcome: Welcome,
     greeted: bool,
     next_request: NonZeroU32,
-    pending: HashMap<RequestId, Pending>,
+    pending: BTreeMap<RequestId, Pending>,
     enrolling: BTreeSet<i64>,
     /// No enrolment is asked for before this time.
     enrol_after: u64,
-    links: HashMap<ContactKey, Link>,
+    links: BTreeMap<ContactKey, Link>,
     /// Contacts whose next key was refused on this connection, so that the key before it is tried.
     next_key_refused: BTreeSet<ContactKey>,
-    attachments: HashMap<Handle, Attachment>,
+    /// Contacts whose end was taken over on this connection, and attached again.
+    taken_back: BTreeSet<ContactKey>,
+    attachments: BTreeMap<Handle, Attachment>,
     output: Output,
 }
 
 impl Engine {
     /// Begins with the relay's first frame.
-    pub(crate) fn new(relay: RelayId, welcome: Welcome) -> Self {
+    pub(crate) fn new(relay: RelayId, holder: Holder, welcome: Welcome) -> Self {
         Self {
             relay,
+            holder,
             welcome,
             greeted: false,
             next_request: NonZeroU32::MIN,
-            pending: HashMap::new(),
+            pending: BTreeMap::new(),
             enrolling: BTreeSet::new(),
             enrol_after: 0,
-            links: HashMap::new(),
+            links: BTreeMap::new(),
             next_key_refused: BTreeSet::new(),
-            attachments: HashMap::new(),
+            taken_back: BTreeSet::new(),
+            attachments: BTreeMap::new(),
             output: Output::default(),
         }
     }
@@ -186,6 +192,11 @@ impl Engine {
         rng: &mut dyn CryptoRng,
         frames: Vec<FromRelay>,
     ) -> Result<Output, TurnError> {
+        // A process that was frozen for long wakes up in the middle of a turn, with its lease gone: were it to attach
+        // now, it would take the ends from the process that has them.
+        if !tx.is_held_by(self.holder)? {
+            return Err(TurnError::NotTheHolder);
+        }
         if !self.greeted {
             self.greeted = true;
             self.greet(tx, now, rng)?;
@@ -386,7 +397,7 @@ impl Engine {
             }
             (Pending::Ping, Answer::Pong(live)) => {
                 self.pong(&live);
-                Ok(())
+                self.expire_where_drained(tx, now)
             }
             _ => Err(TurnError::Protocol),
         }
@@ -413,6 +424,17 @@ impl Engine {
                 self.links.remove(&attachment.contact);
             }
         }
+    }
+
+    /// The relay is there, and has had nothing for these ends since it said so: no receipt is on its way.
+    fn expire_where_drained(&mut self, tx: &Tx<'_>, now: Now) -> Result<(), TurnError> {
+        let drained = self.attachments.values().filter(|attachment| attachment.drained);
+        let contacts: Vec<_> = drained.map(|attachment| attachment.contact).collect();
+        for contact in contacts {
+            let expired = tx.expire(&contact, now.wall)?;
+            self.outcomes(&contact, expired);
+        }
+        Ok(())
     }
 
     /// Forgets a contact's attachment.

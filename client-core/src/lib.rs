@@ -14,6 +14,9 @@ mod error;
 mod lock;
 mod net;
 mod pairing;
+mod pulse;
+#[cfg(test)]
+mod simulation;
 mod store;
 mod types;
 

@@ -219,10 +219,16 @@ impl Engine {
                         // Somebody else claimed the invite, or we did, elsewhere: attaching again tells which.
                         self.links.remove(&attachment.contact);
                         self.next_key_refused.remove(&attachment.contact);
+                    } else if self.taken_back.insert(attachment.contact) {
+                        // This process has the lease. It may have been one of ours that had it before, and whose last
+                        // frames came late: without another try this end would be deaf for as long as all is well.
+                        self.links.remove(&attachment.contact);
                     } else {
-                        // Never attached again by itself: two devices would take it from each other for ever.
+                        // Not a third time: two devices would take it from each other for ever.
                         self.links.insert(attachment.contact, Link::Parked);
-                        self.output.superseded.push(attachment.contact);
+                        if tx.set_locked_out(&attachment.contact, true)? {
+                            self.changed(&attachment.contact);
+                        }
                     }
                 }
                 Ok(())

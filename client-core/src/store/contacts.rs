@@ -148,13 +148,11 @@ pub(crate) struct NewContact<'a> {
 impl Tx<'_> {
     pub(crate) fn add_contact(&self, new: &NewContact<'_>) -> Result<(), StoreError> {
         let (state, ended) = new.state.numbers();
-        self.transaction
-            .prepare_cached(
-                "INSERT INTO contacts (id, relay, channel, end_number, label, state, ended, remote_invite, created_at,
-                     end_key, next_end_key, permit, join_within, invite_secret, out_stream)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-            )?
-            .execute(rusqlite::params![
+        self.execute(
+            "INSERT INTO contacts (id, relay, channel, end_number, label, state, ended, remote_invite, created_at,
+                 end_key, next_end_key, permit, join_within, invite_secret, out_stream)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            rusqlite::params![
                 new.key,
                 new.relay,
                 new.of.channel.as_bytes(),
@@ -170,7 +168,8 @@ impl Tx<'_> {
                 new.join_within,
                 new.invite_secret.secret_bytes(),
                 new.out_stream,
-            ])?;
+            ],
+        )?;
         Ok(())
     }
 
@@ -289,15 +288,17 @@ impl Tx<'_> {
                  peer_reset = ?7, invite_secret = NULL, account = NULL, offer = NULL
              WHERE id = ?1";
         let (out, back) = (secrets.sent_by(row.of.end), secrets.sent_by(row.of.end.other()));
-        self.transaction.prepare_cached(sql)?.execute(rusqlite::params![
+        let (sealing, reset) = (peer_sealing.to_bytes(), peer_reset.to_bytes());
+        let parameters = rusqlite::params![
             row.key,
             out.secret_bytes(),
             back.secret_bytes(),
             secrets.reset.secret_bytes(),
             transcript.as_bytes(),
-            peer_sealing.to_bytes(),
-            peer_reset.to_bytes(),
-        ])?;
+            sealing,
+            reset,
+        ];
+        self.execute(sql, parameters)?;
         Ok(())
     }
 

@@ -84,12 +84,11 @@ impl Tx<'_> {
         text: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.transaction
-            .prepare_cached(
-                "INSERT INTO messages (contact, message_id, direction, kind, text, sent_at, stored_at, outcome, place)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, 0)",
-            )?
-            .execute(rusqlite::params![contact, message_id, OUT, TEXT, text, now, QUEUED])?;
+        self.execute(
+            "INSERT INTO messages (contact, message_id, direction, kind, text, sent_at, stored_at, outcome, place)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, 0)",
+            (contact, message_id, OUT, TEXT, text, now, QUEUED),
+        )?;
         let key = self.transaction.last_insert_rowid();
         self.execute("UPDATE messages SET place = id WHERE id = ?1", [key])?;
         self.enqueue(contact, Kind::Message, Some(key), None)
@@ -238,14 +237,11 @@ impl Tx<'_> {
             Body::Unknown => (UNKNOWN, ""),
         };
         self.execute("UPDATE contacts SET receipt_due = 1, in_stream = ?2 WHERE id = ?1", (contact, envelope.stream))?;
-        let inserted = self
-            .transaction
-            .prepare_cached(
-                "INSERT INTO messages (contact, message_id, direction, kind, text, sent_at, stored_at, stream, number,
-                     outcome, place)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0) ON CONFLICT DO NOTHING",
-            )?
-            .execute(rusqlite::params![
+        let inserted = self.execute(
+            "INSERT INTO messages (contact, message_id, direction, kind, text, sent_at, stored_at, stream, number,
+                 outcome, place)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0) ON CONFLICT DO NOTHING",
+            rusqlite::params![
                 contact,
                 numbered.message_id,
                 IN,
@@ -256,7 +252,8 @@ impl Tx<'_> {
                 envelope.stream,
                 numbered.number,
                 DELIVERED,
-            ])?;
+            ],
+        )?;
         if inserted == 0 {
             return Ok(false);
         }
