@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::engine::{Engine, Now, TurnError};
 use crate::error::StoreError;
 use crate::net::{NetError, Wire};
-use crate::pulse::{BACKOFF_MAX, Backoff, PONG_MS, Pulse, Quiet, jittered};
+use crate::pulse::{BACKOFF_MAX, BACKOFF_MIN, Backoff, PONG_MS, Pulse, Quiet, jittered};
 use crate::store::{Holder, RENEW_MS, RelayId, RelayRow, Store};
 use crate::types::{Connection, Event, Listener, Timestamp};
 
@@ -155,6 +155,12 @@ enum SessionError {
     Turn(#[from] TurnError),
 }
 
+impl SessionError {
+    const fn is_violation(&self) -> bool {
+        matches!(self, Self::Net(NetError::Protocol) | Self::Turn(TurnError::Protocol))
+    }
+}
+
 impl Driver {
     fn tell(&self, event: Event) {
         if let Some(listener) = &self.listener {
@@ -265,7 +271,8 @@ impl Driver {
         loop {
             let mut greeted = false;
             let result = self.session(&relay, &mut greeted).await;
-            if greeted {
+            // A relay that breaks the protocol right after its greeting is not asked once a second for ever.
+            if greeted && !result.as_ref().is_err_and(SessionError::is_violation) {
                 backoff.reset();
             }
             let mut rng = UnwrapErr(SysRng);
@@ -322,7 +329,8 @@ impl Driver {
             });
             if let Some(seconds) = output.restarting {
                 wire.close().await;
-                return Ok(Finished::Restarting(Duration::from_secs(seconds.into()).min(BACKOFF_MAX)));
+                let pause = Duration::from_secs(seconds.into());
+                return Ok(Finished::Restarting(pause.clamp(BACKOFF_MIN, BACKOFF_MAX)));
             }
             let steady = self.now().steady;
             let quiet_until = match pulse.check(steady) {

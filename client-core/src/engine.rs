@@ -88,7 +88,7 @@ enum Pending {
     Open(ContactKey),
     Attach(Vec<(ContactKey, KeyTried)>),
     Rekey(ContactKey, Handle),
-    Send(Handle),
+    Send(Handle, u64),
     Close(ContactKey),
     Ping,
 }
@@ -383,8 +383,12 @@ impl Engine {
                 Ok(())
             }
             (Pending::Rekey(contact, handle), answer) => self.rekeyed(tx, now, &contact, handle, &answer),
-            (Pending::Send(handle), Answer::Accepted { hold, .. }) => self.accepted(tx, now, handle, request, hold),
-            (Pending::Send(handle), Answer::Refused(why)) => self.send_refused(tx, now, handle, request, why),
+            (Pending::Send(asked, n), Answer::Accepted { handle, n: accepted, hold })
+                if (asked, n) == (handle, accepted) =>
+            {
+                self.accepted(tx, now, handle, request, hold)
+            }
+            (Pending::Send(handle, _), Answer::Refused(why)) => self.send_refused(tx, now, handle, request, why),
             (Pending::Close(contact), Answer::Done | Answer::Refused(Refusal::Gone | Refusal::NotAllowed)) => {
                 self.unlink(&contact);
                 self.links.insert(contact, Link::Parked);

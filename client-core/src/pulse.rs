@@ -11,7 +11,7 @@ const PING_MS: u64 = 25_000;
 pub(crate) const PONG_MS: u64 = 15_000;
 
 /// Connection attempts are this far apart, doubling, with jitter.
-const BACKOFF_MIN: Duration = Duration::from_secs(1);
+pub(crate) const BACKOFF_MIN: Duration = Duration::from_secs(1);
 pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// Tells a quiet connection from a dead one. Times are milliseconds on a steady clock.

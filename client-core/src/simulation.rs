@@ -9,6 +9,7 @@
 mod claims;
 mod device;
 mod dice;
+mod hostile;
 mod meddler;
 mod people;
 mod relay;

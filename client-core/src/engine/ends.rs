@@ -93,13 +93,13 @@ impl Engine {
         if tx.set_locked_out(&row.key, false)? {
             self.changed(&row.key);
         }
-        match tried {
-            KeyTried::Next => self.claimed(tx, row)?,
-            KeyTried::Current => {}
-            KeyTried::Invite if attached.must_rekey => self.rekey(tx, row, handle)?,
-            KeyTried::Invite => return Err(TurnError::Protocol),
+        match (tried, attached.must_rekey) {
+            (KeyTried::Next, false) => self.claimed(tx, row),
+            (KeyTried::Current, false) => Ok(()),
+            (KeyTried::Invite, true) => self.rekey(tx, row, handle),
+            // Only an invite's key must be replaced, and it always must.
+            _ => Err(TurnError::Protocol),
         }
-        Ok(())
     }
 
     /// The relay knows the new key: this device holds the end.
@@ -141,10 +141,9 @@ impl Engine {
             }
             // Somebody else was first, or the relay is busy: attaching again tells which.
             Answer::Refused(why) => {
+                let pause = if why.is_retry() { RETRY_MS } else { RETRY_MS / 10 };
                 self.unlink(contact);
-                if why.is_retry() {
-                    self.links.insert(*contact, Link::Later(now.steady + RETRY_MS));
-                }
+                self.links.insert(*contact, Link::Later(now.steady + pause));
                 Ok(())
             }
             _ => Err(TurnError::Protocol),
@@ -237,8 +236,11 @@ impl Engine {
                 let Some(contact) = self.attachments.get(&handle).map(|attachment| attachment.contact) else {
                     return Ok(());
                 };
+                let state = tx.contact(&contact)?.map(|row| row.state);
                 let why = match why {
                     ClosedWhy::ByPeer => EndedWhy::ByPeer,
+                    // An invite that was used cannot run out.
+                    ClosedWhy::Unclaimed if !state.is_some_and(State::is_unclaimed) => return Err(TurnError::Protocol),
                     ClosedWhy::Unclaimed => EndedWhy::Unclaimed,
                 };
                 // Our own close is the answer, after which the relay forgets the channel.

@@ -2,6 +2,7 @@
 
 use rand_core::CryptoRng;
 use tacit_proto::frame::{Handle, Refusal, Request, RequestId, ToRelay};
+use tacit_proto::limits::MAX_HOLD;
 
 use super::{Engine, InFlight, Link, NEVER, Now, PIPELINE, Pending, RETRY_MS, ROOM_MS, TurnError};
 use crate::conversation::seal_outgoing;
@@ -65,7 +66,7 @@ impl Engine {
             let n = attachment.next_n;
             attachment.next_n += 1;
             attachment.sent = outgoing.key;
-            let request = self.request_id(Pending::Send(handle));
+            let request = self.request_id(Pending::Send(handle, n));
             if let Some(attachment) = self.attachments.get_mut(&handle) {
                 attachment.in_flight.push_back(InFlight { request, n, key: outgoing.key });
             }
@@ -92,7 +93,8 @@ impl Engine {
         tx.remove_outgoing(sent.key)?;
         match (outgoing.kind, outgoing.message) {
             (Kind::Message, Some(message)) => {
-                let until = now.wall.saturating_add(u64::from(hold) * 1000);
+                // No relay may promise more than the longest hold; who does would have nothing ever expire.
+                let until = now.wall.saturating_add(u64::from(hold.min(MAX_HOLD)) * 1000);
                 let changed = tx.set_accepted(message, until)?;
                 self.outcomes(&contact, changed);
             }
@@ -137,17 +139,24 @@ impl Engine {
             why if why.is_retry() => attachment.paused_until = now.steady + RETRY_MS,
             // The other end closed it: what it left for us still comes, and then `Closed`.
             Refusal::Gone => attachment.paused_until = NEVER,
+            // Not at once: a relay that says so to every box would be asked without a pause.
             Refusal::NotAllowed => {
                 self.unlink(&contact);
+                self.links.insert(contact, Link::Later(now.steady + RETRY_MS));
             }
-            _ => {
-                let outgoing = tx.one_outgoing(first)?;
-                tx.remove_outgoing(first)?;
-                if let Some(message) = outgoing.and_then(|outgoing| outgoing.message) {
+            _ => match tx.one_outgoing(first)?.and_then(|outgoing| outgoing.message) {
+                Some(message) => {
+                    tx.remove_outgoing(first)?;
                     let changed = tx.set_not_carried(message)?;
                     self.outcomes(&contact, changed);
                 }
-            }
+                // Without its offer or accept a pairing would never end: the relay may think better of it.
+                None => {
+                    if let Some(attachment) = self.attachments.get_mut(&handle) {
+                        attachment.paused_until = now.steady + ROOM_MS;
+                    }
+                }
+            },
         }
         Ok(())
     }

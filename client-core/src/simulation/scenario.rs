@@ -8,7 +8,7 @@ use super::relay::Manners;
 use super::world::{Network, World};
 use crate::error::StoreError;
 use crate::store::Tx;
-use crate::types::Contact;
+use crate::types::{Contact, Outcome};
 
 /// A relay as one would run it.
 pub(super) const MANNERS: Manners = Manners {
@@ -66,6 +66,24 @@ impl Scenario {
             let patient = self.world.now < begun + PATIENCE_MS;
             assert!(patient, "it does not settle: {}", self.people.describe(&mut self.world));
         }
+    }
+
+    /// The same after texts went missing: a receipt that came while a resend was under way asks again half a minute
+    /// later, with the next text.
+    pub(super) fn settle_after_gaps(&mut self) {
+        for _ in 0..4 {
+            self.run_for(40_000);
+            for pair in 0..self.people.pairs.len() {
+                self.say(pair, 0);
+                self.say(pair, 1);
+            }
+        }
+        self.settle();
+    }
+
+    /// How many texts are not delivered yet.
+    pub(super) fn undelivered(&mut self) -> usize {
+        self.people.count(&mut self.world, |outcome| outcome != Outcome::Delivered)
     }
 
     /// A side of a pair writes.

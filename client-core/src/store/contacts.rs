@@ -73,6 +73,11 @@ impl State {
         }
     }
 
+    /// Whether the invite may not have been used yet, as far as this device knows.
+    pub(crate) const fn is_unclaimed(self) -> bool {
+        matches!(self, Self::Opening | Self::Offering | Self::Invited | Self::Claiming)
+    }
+
     /// Whether messages can be sealed.
     pub(crate) const fn can_send(self) -> bool {
         matches!(self, Self::Joined | Self::Paired)
