@@ -106,7 +106,15 @@ fn help_and_version_are_answers() {
 #[test]
 fn a_mistyped_home_is_not_made() {
     let device = Device::new();
-    for line in [&["contacts"][..], &["sync"], &["send", "Anna", "hi"], &["invite"], &["check"], &["erase", "--yes"], &["passphrase"]] {
+    for line in [
+        &["contacts"][..],
+        &["sync"],
+        &["send", "Anna", "hi"],
+        &["invite"],
+        &["check"],
+        &["erase", "--yes"],
+        &["passphrase"],
+    ] {
         let mut with_json = vec!["--json"];
         with_json.extend(line);
         assert_eq!(refused(&device.run(&with_json)), (Some(1), "no_home".into()), "{line:?}");

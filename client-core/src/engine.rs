@@ -20,6 +20,7 @@ use tacit_proto::{Challenge, Command, EndKey, NotContributory};
 use crate::crypto::invite::InviteKeys;
 use crate::error::StoreError;
 use crate::pairing::{self, RESEND_ACCEPT_MS};
+use crate::rotation::{self, HOLD_MARGIN_MS};
 use crate::store::{Changed, ContactKey, ContactRow, Holder, Kind, OutboxKey, RelayId, State, Tx};
 use crate::types::{EndedWhy, Event, Timestamp};
 
@@ -35,6 +36,9 @@ const RETRY_MS: u64 = 2_000;
 
 /// After `Full` the relay says when there is room; this is for a relay that forgot to.
 const ROOM_MS: u64 = 60_000;
+
+/// How often what time alone asks for is looked after.
+const CHORES_MS: u64 = 3_600_000;
 
 /// A steady time that does not come.
 const NEVER: u64 = u64::MAX;
@@ -151,6 +155,7 @@ pub(crate) struct Engine {
     enrolling: BTreeSet<i64>,
     /// No enrolment is asked for before this time.
     enrol_after: u64,
+    chores_at: u64,
     links: BTreeMap<ContactKey, Link>,
     /// Contacts whose next key was refused on this connection, so that the key before it is tried.
     next_key_refused: BTreeSet<ContactKey>,
@@ -172,6 +177,7 @@ impl Engine {
             pending: BTreeMap::new(),
             enrolling: BTreeSet::new(),
             enrol_after: 0,
+            chores_at: 0,
             links: BTreeMap::new(),
             next_key_refused: BTreeSet::new(),
             taken_back: BTreeSet::new(),
@@ -199,12 +205,16 @@ impl Engine {
         }
         if !self.greeted {
             self.greeted = true;
-            self.greet(tx, now, rng)?;
+            self.greet(tx, now, &mut *rng)?;
+        }
+        if self.chores_at <= now.steady {
+            self.chores_at = now.steady + CHORES_MS;
+            self.chores(tx, now, &mut *rng)?;
         }
         for frame in frames {
             match frame {
                 FromRelay::Answer(request, answer) => self.answer(tx, now, request, answer)?,
-                FromRelay::Event(event) => self.event(tx, now, event)?,
+                FromRelay::Event(event) => self.event(tx, now, &mut *rng, event)?,
             }
         }
         self.link(tx, now)?;
@@ -223,7 +233,7 @@ impl Engine {
         let paused =
             self.attachments.values().map(|attachment| attachment.paused_until).filter(|at| (1..NEVER).contains(at));
         let enrol = Some(self.enrol_after).filter(|at| *at > 0);
-        later.chain(paused).chain(enrol).min()
+        later.chain(paused).chain(enrol).chain([self.chores_at]).min()
     }
 
     /// Asks the relay which handles are live.
@@ -256,16 +266,30 @@ impl Engine {
         }));
     }
 
+    /// What time alone asks for.
+    fn chores(&mut self, tx: &Tx<'_>, now: Now, rng: &mut dyn CryptoRng) -> Result<(), TurnError> {
+        let longest_ms = tx.longest_hold_ms(self.relay)? + HOLD_MARGIN_MS;
+        for row in tx.live_contacts(self.relay)? {
+            rotation::tend(tx, &row, now.wall, &mut *rng)?;
+            tx.bound_promises(&row.key, now.wall, longest_ms)?;
+        }
+        Ok(())
+    }
+
     /// What the relay's incarnation and the time since the last connection ask for.
     fn greet(&mut self, tx: &Tx<'_>, now: Now, rng: &mut dyn CryptoRng) -> Result<(), TurnError> {
         if !self.welcome.notice.is_empty() {
             self.output.events.push(Event::Notice { text: self.welcome.notice.clone() });
         }
+        tx.note_hold(self.relay, self.welcome.limits.hold)?;
         let backlog_was_lost = tx.note_incarnation(self.relay, &self.welcome.incarnation)?;
         if backlog_was_lost {
             tx.resend_all(self.relay)?;
         }
         for row in tx.live_contacts(self.relay)? {
+            if backlog_was_lost {
+                tx.set_announced(&row.key, None)?;
+            }
             match row.state {
                 State::Joined if !tx.is_outgoing(&row.key, Kind::Accept)? => {
                     let sent = tx.accept_sent_at(&row.key)?.unwrap_or(0);

@@ -15,6 +15,7 @@ mod lock;
 mod net;
 mod pairing;
 mod pulse;
+mod rotation;
 #[cfg(test)]
 mod simulation;
 mod store;

@@ -13,6 +13,7 @@ mod hostile;
 mod meddler;
 mod people;
 mod relay;
+mod rotation;
 mod scenario;
 mod seeds;
 mod weather;

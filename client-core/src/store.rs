@@ -12,7 +12,9 @@ mod lease;
 mod messages;
 mod migrations;
 mod outbox;
+mod received;
 mod relays;
+mod sealing_keys;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -30,6 +32,7 @@ pub(crate) use lease::{Holder, RENEW_MS};
 pub(crate) use messages::Changed;
 pub(crate) use outbox::{Kind, OutboxKey, Outgoing};
 pub(crate) use relays::{RelayId, RelayRow};
+pub(crate) use sealing_keys::OwnSealingKey;
 
 use crate::error::{OpenError, StoreError};
 

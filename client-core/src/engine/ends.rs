@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use rand_core::CryptoRng;
 use tacit_proto::frame::{Answer, Attached, ClosedWhy, Event as RelayEvent, Handle, Open, Refusal, Request};
 use tacit_proto::{Command, SealedBox};
 
@@ -192,10 +193,16 @@ impl Engine {
         self.ask(Pending::Close(contact), Request::Close { handle });
     }
 
-    pub(super) fn event(&mut self, tx: &Tx<'_>, now: Now, event: RelayEvent) -> Result<(), TurnError> {
+    pub(super) fn event(
+        &mut self,
+        tx: &Tx<'_>,
+        now: Now,
+        rng: &mut dyn CryptoRng,
+        event: RelayEvent,
+    ) -> Result<(), TurnError> {
         match event {
             RelayEvent::Welcome(_) => Err(TurnError::Protocol),
-            RelayEvent::Deliver { handle, seq, payload } => self.deliver(tx, now, handle, seq, payload),
+            RelayEvent::Deliver { handle, seq, payload } => self.deliver(tx, now, rng, (handle, seq, payload)),
             RelayEvent::Drained(handle) => {
                 if let Some(attachment) = self.attachments.get_mut(&handle) {
                     attachment.drained = true;
@@ -266,9 +273,8 @@ impl Engine {
         &mut self,
         tx: &Tx<'_>,
         now: Now,
-        handle: Handle,
-        seq: u64,
-        payload: bytes::Bytes,
+        rng: &mut dyn CryptoRng,
+        (handle, seq, payload): (Handle, u64, bytes::Bytes),
     ) -> Result<(), TurnError> {
         // Deliveries cross a close or a supersede on the wire; they come again to whoever is attached next.
         let Some(attachment) = self.attachments.get_mut(&handle) else { return Ok(()) };
@@ -296,7 +302,7 @@ impl Engine {
                 self.stepped(tx, &contact, step)
             }
             State::Joined | State::Paired => {
-                let received = conversation::receive(tx, &row, &sealed, now.wall)?;
+                let received = conversation::receive(tx, &row, &sealed, now.wall, rng)?;
                 if let Some(message) = received.message {
                     let message = hex::encode(message);
                     self.output.events.push(Event::MessageReceived { contact: hex::encode(contact), message });

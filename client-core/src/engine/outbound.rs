@@ -5,7 +5,7 @@ use tacit_proto::frame::{Handle, Refusal, Request, RequestId, ToRelay};
 use tacit_proto::limits::MAX_HOLD;
 
 use super::{Engine, InFlight, Link, NEVER, Now, PIPELINE, Pending, RETRY_MS, ROOM_MS, TurnError};
-use crate::conversation::seal_outgoing;
+use crate::conversation::{Sealing, seal_outgoing};
 use crate::store::{ContactKey, ContactRow, Kind, State, Tx};
 
 impl Engine {
@@ -27,7 +27,8 @@ impl Engine {
     /// A receipt rides in the next message; if none is about to leave, it gets a box of its own, one at a time.
     fn owe_receipt(&mut self, tx: &Tx<'_>, row: &ContactRow) -> Result<(), TurnError> {
         let rides = |kind| tx.is_outgoing(&row.key, kind);
-        if row.receipt_due && row.state.can_send() && !rides(Kind::Receipt)? && !rides(Kind::Message)? {
+        let rides = rides(Kind::Receipt)? || rides(Kind::Message)? || rides(Kind::SealingKey)?;
+        if row.receipt_due && row.state.can_send() && !rides {
             tx.enqueue(&row.key, Kind::Receipt, None, None)?;
         }
         Ok(())
@@ -50,17 +51,17 @@ impl Engine {
         let relay_room = (self.welcome.limits.in_flight as usize).saturating_sub(under_way);
         let room = PIPELINE.saturating_sub(attachment.in_flight.len()).min(relay_room);
         for outgoing in tx.outgoing(&row.key, attachment.sent, room)? {
-            let sealed = match &outgoing.sealed {
-                Some(sealed) => Some(sealed.clone()),
+            let sealing = match &outgoing.sealed {
+                Some(sealed) => Sealing::Sealed(sealed.clone()),
                 None => seal_outgoing(tx, row, &outgoing, &mut *rng)?,
             };
-            let Some(sealed) = sealed else {
-                // Messages written before the pairing was complete wait; anything else has nothing left to say.
-                if outgoing.kind == Kind::Message && !row.state.can_send() {
-                    break;
+            let sealed = match sealing {
+                Sealing::Sealed(sealed) => sealed,
+                Sealing::NotYet => break,
+                Sealing::Nothing => {
+                    tx.remove_outgoing(outgoing.key)?;
+                    continue;
                 }
-                tx.remove_outgoing(outgoing.key)?;
-                continue;
             };
             let Some(attachment) = self.attachments.get_mut(&handle) else { return Ok(()) };
             let n = attachment.next_n;
@@ -100,6 +101,7 @@ impl Engine {
             }
             (Kind::Accept, _) => tx.note_accept_sent(&contact, now.wall)?,
             (Kind::Offer, _) => self.offered(tx, &contact)?,
+            (Kind::SealingKey, _) => tx.set_announced(&contact, Some(now.wall))?,
             _ => {}
         }
         Ok(())

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::{Kind, RelayId, Tx, fixed};
 use crate::crypto::pairing::{ChannelSecrets, Transcript};
 use crate::crypto::psk::Psk;
-use crate::crypto::seal::{SealingKey, SealingPublic};
+use crate::crypto::seal::SealingPublic;
 use crate::error::StoreError;
 use crate::types::{Contact, ContactState, EndedWhy, Timestamp};
 
@@ -116,9 +116,11 @@ pub(crate) struct ContactRow {
     pub(crate) close_due: bool,
     /// A receipt is owed.
     pub(crate) receipt_due: bool,
+    /// How many resets there were.
+    pub(crate) session: i64,
 }
 
-const ROW: &str = "id, relay, channel, end_number, state, ended, close_due, receipt_due";
+const ROW: &str = "id, relay, channel, end_number, state, ended, close_due, receipt_due, session_number";
 
 fn contact_row(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
     let channel = ChannelId::from_bytes(fixed(row.get_ref(2)?.as_blob()?)?);
@@ -130,6 +132,7 @@ fn contact_row(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
         state: State::from_numbers(row.get(4)?, row.get(5)?)?,
         close_due: row.get(6)?,
         receipt_due: row.get(7)?,
+        session: row.get(8)?,
     })
 }
 
@@ -324,22 +327,6 @@ impl Tx<'_> {
         Ok(self.secret(key, "psk_in")?.map(|psk| Psk::from_bytes(*psk)))
     }
 
-    pub(crate) fn add_sealing_key(&self, key: &ContactKey, own: &SealingKey, now: Timestamp) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO sealing_keys (contact, secret, created_at) VALUES (?1, ?2, ?3)",
-            (key, *own.secret_bytes(), now),
-        )?;
-        Ok(())
-    }
-
-    /// Our live sealing keys, the newest first: it is the likeliest.
-    pub(crate) fn sealing_keys(&self, key: &ContactKey) -> Result<Vec<SealingKey>, StoreError> {
-        self.rows("SELECT secret FROM sealing_keys WHERE contact = ?1 ORDER BY id DESC", [key], |row| {
-            let seed = Zeroizing::new(fixed(row.get_ref(0)?.as_blob()?)?);
-            Ok(SealingKey::from_bytes(&seed))
-        })
-    }
-
     /// The contacts of a relay for which something is to be sent.
     pub(crate) fn contacts_with_work(&self, relay: RelayId) -> Result<Vec<ContactRow>, StoreError> {
         let sql = format!(
@@ -435,6 +422,16 @@ impl Tx<'_> {
         taken.ok_or(StoreError::Damaged)
     }
 
+    /// Takes the next of our positions.
+    pub(crate) fn next_position(&self, key: &ContactKey) -> Result<u64, StoreError> {
+        self.row(
+            "UPDATE contacts SET out_position = out_position + 1 WHERE id = ?1 RETURNING out_position - 1",
+            [key],
+            |row| row.get(0),
+        )?
+        .ok_or(StoreError::Damaged)
+    }
+
     pub(crate) fn out_stream(&self, key: &ContactKey) -> Result<[u8; 16], StoreError> {
         self.row("SELECT out_stream FROM contacts WHERE id = ?1", [key], |row| fixed(row.get_ref(0)?.as_blob()?))?
             .ok_or(StoreError::Damaged)
@@ -453,10 +450,8 @@ impl Tx<'_> {
 
 const PUBLIC: &str = "SELECT id, label, state, ended, verified, remote_invite, invite_tried, unopened, locked_out,
     (SELECT count(*) FROM messages WHERE contact = contacts.id AND direction = 1 AND outcome = 3),
-    coalesce((SELECT max(number) FROM messages WHERE contact = contacts.id AND direction = 1 AND stream = in_stream), 0)
-        - coalesce((SELECT up_to FROM in_streams WHERE contact = contacts.id AND stream = in_stream), 0)
-        - (SELECT count(*) FROM messages WHERE contact = contacts.id AND direction = 1 AND stream = in_stream
-            AND number > coalesce((SELECT up_to FROM in_streams WHERE contact = contacts.id AND stream = in_stream), 0)),
+    (SELECT coalesce(max(last) - sum(last - first + 1), 0) FROM received
+        WHERE contact = contacts.id AND stream = in_stream),
     max(created_at, coalesce((SELECT max(stored_at) FROM messages WHERE contact = contacts.id), 0)) AS last_activity
     FROM contacts";
 

@@ -3,8 +3,9 @@
 use rusqlite::Row;
 
 use super::contacts::ContactKey;
+use super::received::POSITIONS;
 use super::{Kind, RelayId, Tx, fixed};
-use crate::content::{Body, Envelope, Numbered, Range, Receipt};
+use crate::content::{Body, Numbered, Range, Receipt};
 use crate::error::StoreError;
 use crate::types::{Content, Direction, Message, Outcome, RefusedWhy, Timestamp};
 
@@ -33,8 +34,10 @@ pub(crate) struct MessageRow {
     pub(crate) message_id: [u8; 16],
     pub(crate) text: String,
     pub(crate) sent_at: Timestamp,
-    /// Its stream and number, if it was sealed before.
-    pub(crate) numbered: Option<([u8; 16], u64)>,
+    /// Its number in the present stream, if it was sealed in it before.
+    pub(crate) number: Option<u64>,
+    /// Its position, if it was ever sealed before.
+    pub(crate) position: Option<u64>,
 }
 
 /// A message of ours whose outcome changed.
@@ -56,9 +59,8 @@ fn outcome(row: &Row<'_>, at: usize) -> rusqlite::Result<Outcome> {
 }
 
 const PUBLIC: &str = "SELECT message_id, contact, direction, kind, text, sent_at, stored_at,
-    direction = 1 AND number > 1 AND NOT EXISTS (SELECT 1 FROM messages AS earlier
-        WHERE earlier.contact = messages.contact AND earlier.direction = 1
-        AND earlier.stream = messages.stream AND earlier.number = messages.number - 1),
+    direction = 1 AND number > 1 AND NOT EXISTS (SELECT 1 FROM received WHERE received.contact = messages.contact
+        AND received.stream = x'' AND first < messages.number AND last >= messages.number - 1),
     outcome, accepted_until, refused_why
     FROM messages";
 
@@ -96,21 +98,40 @@ impl Tx<'_> {
 
     /// A message of ours, to be sealed.
     pub(crate) fn message_to_seal(&self, key: MessageKey) -> Result<Option<MessageRow>, StoreError> {
-        self.row("SELECT message_id, text, sent_at, stream, number FROM messages WHERE id = ?1", [key], |row| {
-            let stream = row.get_ref(3)?.as_blob_or_null()?.map(fixed).transpose()?;
+        self.row("SELECT message_id, text, sent_at, number, position FROM messages WHERE id = ?1", [key], |row| {
             Ok(MessageRow {
                 key,
                 message_id: fixed(row.get_ref(0)?.as_blob()?)?,
                 text: row.get(1)?,
                 sent_at: row.get(2)?,
-                numbered: stream.zip(row.get(4)?),
+                number: row.get(3)?,
+                position: row.get(4)?,
             })
         })
     }
 
-    pub(crate) fn set_number(&self, key: MessageKey, stream: &[u8; 16], number: u64) -> Result<(), StoreError> {
-        self.execute("UPDATE messages SET stream = ?2, number = ?3 WHERE id = ?1", (key, stream, number))?;
-        Ok(())
+    /// Counts a message of ours: its number in our present stream, and its position, unless it has them.
+    pub(crate) fn number(&self, contact: &ContactKey, message: &MessageRow) -> Result<(u64, u64), StoreError> {
+        let number = match message.number {
+            Some(number) => number,
+            None => {
+                let (stream, number) = self.next_number(contact)?;
+                self.execute(
+                    "UPDATE messages SET stream = ?2, number = ?3 WHERE id = ?1",
+                    (message.key, stream, number),
+                )?;
+                number
+            }
+        };
+        let position = match message.position {
+            Some(position) => position,
+            None => {
+                let position = self.next_position(contact)?;
+                self.execute("UPDATE messages SET position = ?2 WHERE id = ?1", (message.key, position))?;
+                position
+            }
+        };
+        Ok((number, position))
     }
 
     /// The relay has the box. What the other device already receipted stays delivered.
@@ -153,6 +174,21 @@ impl Tx<'_> {
             (contact, OUT, ACCEPTED, EXPIRED, now),
             |row| Ok((fixed(row.get_ref(0)?.as_blob()?)?, Outcome::Expired)),
         )
+    }
+
+    /// A promise that ends later than the relay can have meant was noted by a clock that was ahead.
+    pub(crate) fn bound_promises(
+        &self,
+        contact: &ContactKey,
+        now: Timestamp,
+        longest_ms: u64,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE messages SET accepted_until = ?4
+             WHERE contact = ?1 AND direction = ?2 AND outcome = ?3 AND accepted_until > ?4",
+            (contact, OUT, ACCEPTED, now.saturating_add(longest_ms)),
+        )?;
+        Ok(())
     }
 
     /// The other device says what it has: marks it delivered, and resends what it lacks.
@@ -228,7 +264,8 @@ impl Tx<'_> {
     pub(crate) fn keep_incoming(
         &self,
         contact: &ContactKey,
-        envelope: &Envelope,
+        session: i64,
+        stream: &[u8; 16],
         numbered: &Numbered,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
@@ -236,7 +273,12 @@ impl Tx<'_> {
             Body::Text(text) => (TEXT, text.as_str()),
             Body::Unknown => (UNKNOWN, ""),
         };
-        self.execute("UPDATE contacts SET receipt_due = 1, in_stream = ?2 WHERE id = ?1", (contact, envelope.stream))?;
+        self.set_receipt_due(contact, true)?;
+        self.set_in_stream(contact, stream, session)?;
+        self.note_received(contact, stream, numbered.number)?;
+        if !self.note_received(contact, POSITIONS, numbered.position)? {
+            return Ok(false);
+        }
         let inserted = self.execute(
             "INSERT INTO messages (contact, message_id, direction, kind, text, sent_at, stored_at, stream, number,
                  outcome, place)
@@ -249,8 +291,8 @@ impl Tx<'_> {
                 text,
                 numbered.sent_at,
                 now,
-                envelope.stream,
-                numbered.number,
+                POSITIONS,
+                numbered.position,
                 DELIVERED,
             ],
         )?;
@@ -258,12 +300,12 @@ impl Tx<'_> {
             return Ok(false);
         }
         let key = self.transaction.last_insert_rowid();
-        // Just before the next one of its stream that is here, else at the end. Several fillings of one gap share a
-        // place, and stand by number.
+        // Just before the next one that is here, else at the end. Several fillings of one gap share a place, and stand
+        // by position.
         let next: Option<f64> = self.row(
             "SELECT place FROM messages WHERE contact = ?1 AND direction = 1 AND stream = ?2 AND number > ?3
              ORDER BY number LIMIT 1",
-            (contact, envelope.stream, numbered.number),
+            (contact, POSITIONS, numbered.position),
             |row| row.get(0),
         )?;
         let place = match next {
@@ -272,69 +314,7 @@ impl Tx<'_> {
             Some(next) => next,
         };
         self.execute("UPDATE messages SET place = ?2 WHERE id = ?1", (key, place))?;
-        self.advance(contact, &envelope.stream)?;
         Ok(true)
-    }
-
-    /// Moves a stream's mark over everything that is here without a gap.
-    fn advance(&self, contact: &ContactKey, stream: &[u8; 16]) -> Result<(), StoreError> {
-        let before = self.up_to(contact, stream)?;
-        // The first number from here on whose successor is not here.
-        let up_to: Option<u64> = self
-            .row(
-                "SELECT min(number) FROM messages AS last
-                 WHERE contact = ?1 AND direction = 1 AND stream = ?2 AND number > ?3
-                     AND NOT EXISTS (SELECT 1 FROM messages WHERE contact = ?1 AND direction = 1 AND stream = ?2
-                         AND number = last.number + 1)",
-                (contact, stream, before),
-                |row| row.get(0),
-            )?
-            .flatten();
-        let next_is_here =
-            "SELECT 1 FROM messages WHERE contact = ?1 AND direction = 1 AND stream = ?2 AND number = ?3";
-        if let Some(up_to) = up_to
-            && self.row(next_is_here, (contact, stream, before + 1), |_| Ok(()))?.is_some()
-        {
-            self.execute(
-                "INSERT INTO in_streams (contact, stream, up_to) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (contact, stream) DO UPDATE SET up_to = ?3",
-                (contact, stream, up_to),
-            )?;
-        }
-        Ok(())
-    }
-
-    fn up_to(&self, contact: &ContactKey, stream: &[u8; 16]) -> Result<u64, StoreError> {
-        let read = |row: &Row<'_>| row.get(0);
-        let sql = "SELECT up_to FROM in_streams WHERE contact = ?1 AND stream = ?2";
-        Ok(self.row(sql, (contact, stream), read)?.unwrap_or(0))
-    }
-
-    /// What this device has safe of the other side's newest stream.
-    pub(crate) fn receipt(&self, contact: &ContactKey) -> Result<Option<Receipt>, StoreError> {
-        let stream = self
-            .row("SELECT in_stream FROM contacts WHERE id = ?1", [contact], |row| {
-                row.get_ref(0)?.as_blob_or_null()?.map(fixed).transpose()
-            })?
-            .flatten();
-        let Some(stream) = stream else { return Ok(None) };
-        let up_to = self.up_to(contact, &stream)?;
-        let numbers = self.rows(
-            "SELECT number FROM messages WHERE contact = ?1 AND direction = 1 AND stream = ?2 AND number > ?3
-             ORDER BY number LIMIT 10000",
-            (contact, stream, up_to),
-            |row| row.get::<_, u64>(0),
-        )?;
-        let mut beyond: Vec<Range> = Vec::new();
-        for number in numbers {
-            let ranges = beyond.len();
-            match beyond.last_mut() {
-                Some(range) if range.last + 1 == number => range.last = number,
-                _ if ranges == Receipt::MOST_RANGES => break,
-                _ => beyond.push(Range { first: number, last: number }),
-            }
-        }
-        Ok(Some(Receipt { stream, up_to, beyond }))
     }
 
     /// A message by its id; one of ours, if both sides have one of that id.

@@ -11,7 +11,7 @@ use super::open_error;
 use crate::error::OpenError;
 
 /// Step 1 is the schema of version 1, and so on.
-const STEPS: [&str; 1] = [include_str!("schema.sql")];
+const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("migrations/delivery.sql")];
 
 /// The version that this code reads and writes.
 pub(super) const VERSION: u32 = STEPS.len() as u32;
