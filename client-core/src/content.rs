@@ -70,18 +70,33 @@ pub(crate) struct AcceptContent {
 }
 
 /// The plaintext of an Olm message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Envelope {
     pub(crate) stream: [u8; 16],
     pub(crate) receipt: Option<Receipt>,
-    /// None: it carries nothing but the receipt.
+    /// None: it carries no message.
     pub(crate) numbered: Option<Numbered>,
+    /// The sender's newest sealing key.
+    pub(crate) sealing_key: Option<Announced>,
+    /// Whether the sender tells what was read, if we do too.
+    pub(crate) tells_reads: bool,
+    /// The person has seen every message up to this position; 0 if that is not told.
+    pub(crate) seen_up_to: u64,
+}
+
+/// A sealing key, with its number in the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Announced {
+    pub(crate) number: u32,
+    pub(crate) key: SealingPublic,
 }
 
 /// A message in its stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Numbered {
     pub(crate) number: u64,
+    /// Where it stands among all that its sender ever sent on the channel. The number in the first stream.
+    pub(crate) position: u64,
     pub(crate) message_id: [u8; 16],
     pub(crate) sent_at: Timestamp,
     pub(crate) body: Body,
@@ -236,15 +251,15 @@ impl Envelope {
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut envelope = pb::Envelope {
             stream: self.stream.to_vec(),
-            receipt: self.receipt.as_ref().map(|receipt| pb::Receipt {
-                stream: receipt.stream.to_vec(),
-                up_to: receipt.up_to,
-                beyond: receipt.beyond.iter().map(|range| pb::Range { first: range.first, last: range.last }).collect(),
-            }),
+            receipt: self.receipt.as_ref().map(Receipt::to_pb),
+            sealing_key: self.sealing_key.as_ref().map(Announced::to_pb),
+            tells_reads: self.tells_reads,
+            seen_up_to: self.seen_up_to,
             ..pb::Envelope::default()
         };
         if let Some(numbered) = &self.numbered {
             envelope.number = numbered.number;
+            envelope.position = if numbered.position == numbered.number { 0 } else { numbered.position };
             envelope.message_id = numbered.message_id.to_vec();
             envelope.sent_at = numbered.sent_at;
             envelope.body = numbered.body.to_pb();
@@ -256,16 +271,38 @@ impl Envelope {
         let envelope = pb::Envelope::decode(bytes).map_err(|_| BadContent)?;
         let numbered = match envelope.number {
             0 => None,
-            number if number > MAX_NUMBER => return Err(BadContent),
+            number if number > MAX_NUMBER || envelope.position > MAX_NUMBER => return Err(BadContent),
             number => Some(Numbered {
                 number,
+                position: if envelope.position == 0 { number } else { envelope.position },
                 message_id: array(&envelope.message_id)?,
                 sent_at: envelope.sent_at.min(MAX_NUMBER),
                 body: Body::from_pb(envelope.body)?,
             }),
         };
-        let receipt = envelope.receipt.map(Receipt::from_pb).transpose()?;
-        Ok(Self { stream: array(&envelope.stream)?, receipt, numbered })
+        Ok(Self {
+            stream: array(&envelope.stream)?,
+            receipt: envelope.receipt.map(Receipt::from_pb).transpose()?,
+            numbered,
+            sealing_key: envelope.sealing_key.as_ref().map(Announced::from_pb).transpose()?,
+            tells_reads: envelope.tells_reads,
+            seen_up_to: envelope.seen_up_to.min(MAX_NUMBER),
+        })
+    }
+}
+
+impl Announced {
+    fn to_pb(&self) -> pb::SealingKey {
+        let box_versions = vec![BOX_VERSION.into()];
+        pb::SealingKey { number: self.number, key: self.key.to_bytes().to_vec(), box_versions }
+    }
+
+    fn from_pb(announced: &pb::SealingKey) -> Result<Self, BadContent> {
+        check_versions(&announced.box_versions)?;
+        if announced.number == 0 {
+            return Err(BadContent);
+        }
+        Ok(Self { number: announced.number, key: sealing_key(&announced.key)? })
     }
 }
 
@@ -319,6 +356,14 @@ impl StatementPart {
 }
 
 impl Receipt {
+    fn to_pb(&self) -> pb::Receipt {
+        pb::Receipt {
+            stream: self.stream.to_vec(),
+            up_to: self.up_to,
+            beyond: self.beyond.iter().map(|range| pb::Range { first: range.first, last: range.last }).collect(),
+        }
+    }
+
     fn from_pb(receipt: pb::Receipt) -> Result<Self, BadContent> {
         if receipt.beyond.len() > Self::MOST_RANGES || receipt.up_to > MAX_NUMBER {
             return Err(BadContent);
@@ -342,7 +387,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::crypto::seal::MAX_SMALL_PAYLOAD;
+    use crate::crypto::seal::{MAX_SMALL_PAYLOAD, SealingKey};
 
     fn envelope(text: String, beyond: Vec<Range>) -> Envelope {
         Envelope {
@@ -350,10 +395,14 @@ mod tests {
             receipt: Some(Receipt { stream: [2; 16], up_to: 7, beyond }),
             numbered: Some(Numbered {
                 number: u64::MAX / 4,
+                position: u64::MAX / 3,
                 message_id: [3; 16],
                 sent_at: 1_800_000_000_000,
                 body: Body::Text(text),
             }),
+            sealing_key: None,
+            tells_reads: true,
+            seen_up_to: u64::MAX / 4,
         }
     }
 
@@ -385,6 +434,34 @@ mod tests {
         for text in [String::new(), "x".repeat(MAX_TEXT + 1)] {
             assert_eq!(Envelope::decode(&envelope(text, Vec::new()).encode()), Err(BadContent));
         }
+    }
+
+    #[test]
+    fn sealing_keys_that_are_none_or_have_no_number_are_refused() {
+        let key = SealingKey::from_bytes(&[7; 32]).public();
+        let mut announcing = envelope("x".to_owned(), Vec::new());
+        announcing.sealing_key = Some(Announced { number: 3, key });
+        let bytes = announcing.encode();
+        assert_eq!(Envelope::decode(&bytes), Ok(announcing.clone()));
+        let broken = |change: fn(&mut pb::SealingKey)| {
+            let mut envelope = pb::Envelope::decode(&bytes[..]).unwrap();
+            change(envelope.sealing_key.as_mut().unwrap());
+            Envelope::decode(&envelope.encode_to_vec())
+        };
+        assert_eq!(broken(|announced| announced.number = 0), Err(BadContent));
+        assert_eq!(broken(|announced| announced.key.truncate(1_215)), Err(BadContent));
+        assert_eq!(broken(|announced| announced.key.fill(0xff)), Err(BadContent));
+        assert_eq!(broken(|announced| announced.box_versions = vec![2]), Err(BadContent));
+        assert!(broken(|announced| announced.box_versions = vec![2, 1]).is_ok());
+    }
+
+    #[test]
+    fn a_position_that_is_the_number_takes_no_room() {
+        let mut first = envelope("x".to_owned(), Vec::new());
+        let Some(numbered) = &mut first.numbered else { panic!("it has a number") };
+        numbered.position = numbered.number;
+        assert!(first.encode().len() < envelope("x".to_owned(), Vec::new()).encode().len());
+        assert_eq!(Envelope::decode(&first.encode()), Ok(first));
     }
 
     #[test]

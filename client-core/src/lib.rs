@@ -18,7 +18,11 @@ mod net;
 mod note;
 mod notifications;
 mod pairing;
+mod pulse;
+mod rotation;
 mod search;
+#[cfg(test)]
+mod simulation;
 mod statements;
 mod store;
 mod types;

@@ -76,7 +76,7 @@ pub(crate) fn invite(
         invite_secret: &secret,
         out_stream: draw_id(rng),
     })?;
-    tx.add_sealing_key(&key, &sealing, now)?;
+    tx.add_sealing_key(&key, 0, 0, &sealing, now)?;
     tx.set_blob(&key, "reset_secret", Some(&*reset.secret_bytes()))?;
     tx.set_blob(&key, "account", Some(&account.pickle().map_err(|_| StoreError::Damaged)?))?;
     tx.set_blob(&key, "offer", Some(&offer.encode()))?;
@@ -216,7 +216,7 @@ pub(crate) fn consent(
     let Ok(mut session) = account.start(&offer.olm_identity, &offer.olm_one_time) else {
         return Ok(tx.end_contact(&row.key, EndedWhy::BadOffer, true)?);
     };
-    let hello = Envelope { stream: tx.out_stream(&row.key)?, receipt: None, numbered: None };
+    let hello = Envelope { stream: tx.out_stream(&row.key)?, ..Envelope::default() };
     let Ok(olm_message) = session.encrypt(&hello.encode()) else {
         return Ok(tx.end_contact(&row.key, EndedWhy::BadOffer, true)?);
     };
@@ -245,7 +245,7 @@ pub(crate) fn consent(
     statements::keep_offered(tx, &row.key, &offer, now)?;
     statements::keep_consent(tx, &row.key, Whose::Ours, &consent, now)?;
     keep_session(tx, &row.key, &session.pickle().map_err(|_| StoreError::Damaged)?)?;
-    tx.add_sealing_key(&row.key, &sealing, now)?;
+    tx.add_sealing_key(&row.key, 0, 0, &sealing, now)?;
     tx.set_blob(&row.key, "reset_secret", Some(&*reset.secret_bytes()))?;
     // The same bytes serve every resend, so the accept's secret need not outlive this.
     tx.set_blob(&row.key, "accept_box", Some(sealed.bytes()))?;
@@ -288,7 +288,7 @@ pub(crate) fn receive_accept(
     tx.set_care(&row.key, &CareRow { pairing, signing_key: None, peer_key: accept.consent_key })?;
     statements::keep_consent(tx, &row.key, Whose::Theirs, &accept.consent, now)?;
     statements::send_newer(tx, &row.key, &offered, now, rng)?;
-    tx.set_blob(&row.key, "in_stream", Some(&hello.stream))?;
+    tx.set_in_stream(&row.key, &hello.stream, row.session)?;
     // The receipt is the answer that tells end B it is paired.
     tx.set_receipt_due(&row.key, true)?;
     tx.set_state(&row.key, State::Paired)?;
@@ -302,8 +302,8 @@ fn open_accept(
     sealed: &SealedBox,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
     let context = Context { channel: row.of.channel, sender: End::B, purpose: Purpose::Accept };
-    let keys = tx.sealing_keys(&row.key)?;
-    Ok(keys.iter().find_map(|own| open(own, psk, &context, sealed).ok()))
+    let keys = tx.sealing_keys(&row.key, row.session)?;
+    Ok(keys.iter().find_map(|own| open(&own.key, psk, &context, sealed).ok()))
 }
 
 /// Writes ratchet state back, in the transaction of the message it belongs to.

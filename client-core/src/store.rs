@@ -6,13 +6,17 @@
 mod care;
 mod contacts;
 mod erase;
+#[cfg(test)]
+pub(crate) mod faults;
 mod key_file;
 mod lease;
 mod messages;
 mod migrations;
 mod notifying;
 mod outbox;
+mod received;
 mod relays;
+mod sealing_keys;
 mod search;
 
 use std::fs;
@@ -32,6 +36,7 @@ pub(crate) use lease::{Holder, RENEW_MS};
 pub(crate) use messages::Changed;
 pub(crate) use outbox::{Kind, OutboxKey, Outgoing};
 pub(crate) use relays::{RelayId, RelayRow};
+pub(crate) use sealing_keys::OwnSealingKey;
 
 use crate::error::{OpenError, StoreError};
 
@@ -86,6 +91,17 @@ impl Store {
         Ok(connection)
     }
 
+    /// A store that is gone with its connection. Everything but the file and its encryption is the real thing.
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> Self {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrations::migrate(&mut connection).unwrap();
+        connection.pragma_update(None, "foreign_keys", true).unwrap();
+        connection.set_prepared_statement_cache_capacity(128);
+        // Any file that is there: no key was erased.
+        Self { connection, key_file: Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml") }
+    }
+
     /// Makes one change: all of it, durably, or none of it.
     pub(crate) fn change<T, E: From<StoreError>>(
         &mut self,
@@ -100,6 +116,8 @@ impl Store {
             return Err(StoreError::NewerFormat.into());
         }
         let value = change(&tx)?;
+        #[cfg(test)]
+        faults::strike("COMMIT")?;
         tx.transaction.commit().map_err(StoreError::from)?;
         Ok(value)
     }
@@ -148,6 +166,8 @@ pub(crate) struct Tx<'a> {
 
 impl Tx<'_> {
     fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<usize, StoreError> {
+        #[cfg(test)]
+        faults::strike(sql)?;
         Ok(self.transaction.prepare_cached(sql)?.execute(parameters)?)
     }
 
@@ -157,6 +177,8 @@ impl Tx<'_> {
         parameters: impl rusqlite::Params,
         read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
+        #[cfg(test)]
+        faults::strike(sql)?;
         let mut statement = self.transaction.prepare_cached(sql)?;
         let rows = statement.query_map(parameters, read)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -168,6 +190,8 @@ impl Tx<'_> {
         parameters: impl rusqlite::Params,
         read: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, StoreError> {
+        #[cfg(test)]
+        faults::strike(sql)?;
         Ok(self.transaction.prepare_cached(sql)?.query_row(parameters, read).optional()?)
     }
 }

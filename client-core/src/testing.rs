@@ -10,7 +10,7 @@ use tacit_proto::{EnrolCode, Permit};
 use tempfile::TempDir;
 
 use crate::care::statement::{Body as StatementBody, Signed};
-use crate::conversation::{self, Received};
+use crate::conversation::{self, Received, Sealing};
 use crate::error::StoreError;
 use crate::pairing;
 use crate::statements;
@@ -75,7 +75,9 @@ impl Side {
             }
             let mut boxes = Vec::new();
             for outgoing in tx.outgoing(&row.key, 0, 1_000)? {
-                boxes.extend(conversation::seal_outgoing(tx, row, &outgoing, &mut rng())?);
+                if let Sealing::Sealed(sealed) = conversation::seal_outgoing(tx, row, &outgoing, &mut rng())? {
+                    boxes.push(sealed);
+                }
                 tx.remove_outgoing(outgoing.key)?;
             }
             Ok(boxes)
@@ -85,7 +87,7 @@ impl Side {
     pub(crate) fn open_all(&mut self, boxes: Vec<Vec<u8>>, now: Timestamp) -> Vec<Received> {
         let open = |sealed: Vec<u8>| {
             let sealed = SealedBox::check(sealed.into()).unwrap();
-            self.change(|tx, row| conversation::receive(tx, row, &sealed, now))
+            self.change(|tx, row| conversation::receive(tx, row, &sealed, now, &mut rng()))
         };
         boxes.into_iter().map(open).collect()
     }

@@ -62,9 +62,10 @@ fn hand_over(from: &mut Store, sender: &ContactRow, to: &mut Store, recipient: &
             waiting
                 .iter()
                 .map(|outgoing| {
-                    let sealed = conversation::seal_outgoing(tx, sender, outgoing, &mut rng())?;
+                    let sealing = conversation::seal_outgoing(tx, sender, outgoing, &mut rng())?;
                     tx.remove_outgoing(outgoing.key)?;
-                    Ok(sealed.unwrap())
+                    let conversation::Sealing::Sealed(sealed) = sealing else { panic!("it cannot be sealed") };
+                    Ok(sealed)
                 })
                 .collect()
         })
@@ -72,7 +73,7 @@ fn hand_over(from: &mut Store, sender: &ContactRow, to: &mut Store, recipient: &
     to.change::<_, StoreError>(|tx| {
         for sealed in boxes {
             let sealed = SealedBox::check(sealed.into()).unwrap();
-            assert!(conversation::receive(tx, recipient, &sealed, 2_000_000_000_000)?.message.is_some());
+            assert!(conversation::receive(tx, recipient, &sealed, 2_000_000_000_000, &mut rng())?.message.is_some());
         }
         Ok(())
     })

@@ -3,8 +3,9 @@
 use rusqlite::Row;
 
 use super::contacts::ContactKey;
+use super::received::POSITIONS;
 use super::{Kind, RelayId, Tx, fixed};
-use crate::content::{Body, Envelope, Numbered, Range, Receipt};
+use crate::content::{Body, Numbered, Range, Receipt};
 use crate::error::StoreError;
 use crate::note::{HIDDEN, Note};
 use crate::types::{Content, Direction, Message, Outcome, RefusedWhy, Timestamp};
@@ -34,8 +35,10 @@ pub(crate) struct MessageRow {
     pub(crate) message_id: [u8; 16],
     pub(crate) body: Body,
     pub(crate) sent_at: Timestamp,
-    /// Its stream and number, if it was sealed before.
-    pub(crate) numbered: Option<([u8; 16], u64)>,
+    /// Its number in the present stream, if it was sealed in it before.
+    pub(crate) number: Option<u64>,
+    /// Its position, if it was ever sealed before.
+    pub(crate) position: Option<u64>,
 }
 
 /// A message of ours whose outcome changed.
@@ -57,9 +60,8 @@ fn outcome(row: &Row<'_>, at: usize) -> rusqlite::Result<Outcome> {
 }
 
 pub(super) const PUBLIC: &str = "SELECT message_id, contact, direction, kind, text, sent_at, stored_at,
-    direction = 1 AND number > 1 AND NOT EXISTS (SELECT 1 FROM messages AS earlier
-        WHERE earlier.contact = messages.contact AND earlier.direction = 1
-        AND earlier.stream = messages.stream AND earlier.number = messages.number - 1),
+    direction = 1 AND number > 1 AND NOT EXISTS (SELECT 1 FROM received WHERE received.contact = messages.contact
+        AND received.stream = x'' AND first < messages.number AND last >= messages.number - 1),
     outcome, accepted_until, refused_why
     FROM messages";
 
@@ -114,12 +116,11 @@ impl Tx<'_> {
         text: &str,
         now: Timestamp,
     ) -> Result<MessageKey, StoreError> {
-        self.transaction
-            .prepare_cached(
-                "INSERT INTO messages (contact, message_id, direction, kind, text, sent_at, stored_at, outcome, place)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, 0)",
-            )?
-            .execute(rusqlite::params![contact, message_id, OUT, kind, text, now, QUEUED])?;
+        self.execute(
+            "INSERT INTO messages (contact, message_id, direction, kind, text, sent_at, stored_at, outcome, place)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, 0)",
+            (contact, message_id, OUT, kind, text, now, QUEUED),
+        )?;
         let key = self.transaction.last_insert_rowid();
         self.execute("UPDATE messages SET place = id WHERE id = ?1", [key])?;
         Ok(key)
@@ -135,21 +136,40 @@ impl Tx<'_> {
     /// A message of ours, to be sealed.
     pub(crate) fn message_to_seal(&self, key: MessageKey) -> Result<Option<MessageRow>, StoreError> {
         let body = self.message_body(key)?;
-        self.row("SELECT message_id, text, sent_at, stream, number FROM messages WHERE id = ?1", [key], |row| {
-            let stream = row.get_ref(3)?.as_blob_or_null()?.map(fixed).transpose()?;
+        self.row("SELECT message_id, text, sent_at, number, position FROM messages WHERE id = ?1", [key], |row| {
             Ok(MessageRow {
                 key,
                 message_id: fixed(row.get_ref(0)?.as_blob()?)?,
                 body: body.map_or_else(|| row.get(1).map(Body::Text), Ok)?,
                 sent_at: row.get(2)?,
-                numbered: stream.zip(row.get(4)?),
+                number: row.get(3)?,
+                position: row.get(4)?,
             })
         })
     }
 
-    pub(crate) fn set_number(&self, key: MessageKey, stream: &[u8; 16], number: u64) -> Result<(), StoreError> {
-        self.execute("UPDATE messages SET stream = ?2, number = ?3 WHERE id = ?1", (key, stream, number))?;
-        Ok(())
+    /// Counts a message of ours: its number in our present stream, and its position, unless it has them.
+    pub(crate) fn number(&self, contact: &ContactKey, message: &MessageRow) -> Result<(u64, u64), StoreError> {
+        let number = match message.number {
+            Some(number) => number,
+            None => {
+                let (stream, number) = self.next_number(contact)?;
+                self.execute(
+                    "UPDATE messages SET stream = ?2, number = ?3 WHERE id = ?1",
+                    (message.key, stream, number),
+                )?;
+                number
+            }
+        };
+        let position = match message.position {
+            Some(position) => position,
+            None => {
+                let position = self.next_position(contact)?;
+                self.execute("UPDATE messages SET position = ?2 WHERE id = ?1", (message.key, position))?;
+                position
+            }
+        };
+        Ok((number, position))
     }
 
     /// The relay has the box. What the other device already receipted stays delivered.
@@ -194,6 +214,21 @@ impl Tx<'_> {
             (contact, ACCEPTED, EXPIRED, now),
             |row| Ok((fixed(row.get_ref(0)?.as_blob()?)?, Outcome::Expired)),
         )
+    }
+
+    /// A promise that ends later than the relay can have meant was noted by a clock that was ahead.
+    pub(crate) fn bound_promises(
+        &self,
+        contact: &ContactKey,
+        now: Timestamp,
+        longest_ms: u64,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE messages INDEXED BY messages_open SET accepted_until = ?3
+             WHERE contact = ?1 AND direction = 2 AND outcome IN (1, 2, 5) AND outcome = ?2 AND accepted_until > ?3",
+            (contact, ACCEPTED, now.saturating_add(longest_ms)),
+        )?;
+        Ok(())
     }
 
     /// The other device says what it has: marks it delivered, and resends what it lacks.
@@ -270,7 +305,8 @@ impl Tx<'_> {
     pub(crate) fn keep_incoming(
         &self,
         contact: &ContactKey,
-        envelope: &Envelope,
+        session: i64,
+        stream: &[u8; 16],
         numbered: &Numbered,
         now: Timestamp,
     ) -> Result<Option<MessageKey>, StoreError> {
@@ -279,15 +315,17 @@ impl Tx<'_> {
             Body::Statement(_) => (HIDDEN, ""),
             Body::Unknown => (UNKNOWN, ""),
         };
-        self.execute("UPDATE contacts SET receipt_due = 1, in_stream = ?2 WHERE id = ?1", (contact, envelope.stream))?;
-        let inserted = self
-            .transaction
-            .prepare_cached(
-                "INSERT INTO messages (contact, message_id, direction, kind, text, sent_at, stored_at, stream, number,
-                     outcome, place)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0) ON CONFLICT DO NOTHING",
-            )?
-            .execute(rusqlite::params![
+        self.set_receipt_due(contact, true)?;
+        self.set_in_stream(contact, stream, session)?;
+        self.note_received(contact, stream, numbered.number)?;
+        if !self.note_received(contact, POSITIONS, numbered.position)? {
+            return Ok(None);
+        }
+        let inserted = self.execute(
+            "INSERT INTO messages (contact, message_id, direction, kind, text, sent_at, stored_at, stream, number,
+                 outcome, place)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0) ON CONFLICT DO NOTHING",
+            rusqlite::params![
                 contact,
                 numbered.message_id,
                 IN,
@@ -295,20 +333,21 @@ impl Tx<'_> {
                 text,
                 numbered.sent_at,
                 now,
-                envelope.stream,
-                numbered.number,
+                POSITIONS,
+                numbered.position,
                 DELIVERED,
-            ])?;
+            ],
+        )?;
         if inserted == 0 {
             return Ok(None);
         }
         let key = self.transaction.last_insert_rowid();
-        // Just before the next one of its stream that is here, else at the end. Several fillings of one gap share a
-        // place, and stand by number.
+        // Just before the next one that is here, else at the end. Several fillings of one gap share a place, and stand
+        // by position.
         let next: Option<f64> = self.row(
             "SELECT place FROM messages WHERE contact = ?1 AND direction = 1 AND stream = ?2 AND number > ?3
              ORDER BY number LIMIT 1",
-            (contact, envelope.stream, numbered.number),
+            (contact, POSITIONS, numbered.position),
             |row| row.get(0),
         )?;
         let place = match next {
@@ -317,69 +356,7 @@ impl Tx<'_> {
             Some(next) => next,
         };
         self.execute("UPDATE messages SET place = ?2 WHERE id = ?1", (key, place))?;
-        self.advance(contact, &envelope.stream)?;
         Ok(Some(key))
-    }
-
-    /// Moves a stream's mark over everything that is here without a gap.
-    fn advance(&self, contact: &ContactKey, stream: &[u8; 16]) -> Result<(), StoreError> {
-        let before = self.up_to(contact, stream)?;
-        // The first number from here on whose successor is not here.
-        let up_to: Option<u64> = self
-            .row(
-                "SELECT min(number) FROM messages AS last
-                 WHERE contact = ?1 AND direction = 1 AND stream = ?2 AND number > ?3
-                     AND NOT EXISTS (SELECT 1 FROM messages WHERE contact = ?1 AND direction = 1 AND stream = ?2
-                         AND number = last.number + 1)",
-                (contact, stream, before),
-                |row| row.get(0),
-            )?
-            .flatten();
-        let next_is_here =
-            "SELECT 1 FROM messages WHERE contact = ?1 AND direction = 1 AND stream = ?2 AND number = ?3";
-        if let Some(up_to) = up_to
-            && self.row(next_is_here, (contact, stream, before + 1), |_| Ok(()))?.is_some()
-        {
-            self.execute(
-                "INSERT INTO in_streams (contact, stream, up_to) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (contact, stream) DO UPDATE SET up_to = ?3",
-                (contact, stream, up_to),
-            )?;
-        }
-        Ok(())
-    }
-
-    fn up_to(&self, contact: &ContactKey, stream: &[u8; 16]) -> Result<u64, StoreError> {
-        let read = |row: &Row<'_>| row.get(0);
-        let sql = "SELECT up_to FROM in_streams WHERE contact = ?1 AND stream = ?2";
-        Ok(self.row(sql, (contact, stream), read)?.unwrap_or(0))
-    }
-
-    /// What this device has safe of the other side's newest stream.
-    pub(crate) fn receipt(&self, contact: &ContactKey) -> Result<Option<Receipt>, StoreError> {
-        let stream = self
-            .row("SELECT in_stream FROM contacts WHERE id = ?1", [contact], |row| {
-                row.get_ref(0)?.as_blob_or_null()?.map(fixed).transpose()
-            })?
-            .flatten();
-        let Some(stream) = stream else { return Ok(None) };
-        let up_to = self.up_to(contact, &stream)?;
-        let numbers = self.rows(
-            "SELECT number FROM messages WHERE contact = ?1 AND direction = 1 AND stream = ?2 AND number > ?3
-             ORDER BY number LIMIT 10000",
-            (contact, stream, up_to),
-            |row| row.get::<_, u64>(0),
-        )?;
-        let mut beyond: Vec<Range> = Vec::new();
-        for number in numbers {
-            let ranges = beyond.len();
-            match beyond.last_mut() {
-                Some(range) if range.last + 1 == number => range.last = number,
-                _ if ranges == Receipt::MOST_RANGES => break,
-                _ => beyond.push(Range { first: number, last: number }),
-            }
-        }
-        Ok(Some(Receipt { stream, up_to, beyond }))
     }
 
     /// A message by its id; one of ours, if both sides have one of that id.

@@ -2,7 +2,7 @@ use getrandom::SysRng;
 use rand_core::UnwrapErr;
 
 use super::*;
-use crate::content::{Body, Envelope, Numbered, Range, Receipt};
+use crate::content::{Body, Numbered, Range, Receipt};
 use crate::pairing;
 use crate::types::{Content, Direction, Outcome};
 use tacit_proto::link::{EnrolmentLink, RelayPlace};
@@ -42,16 +42,15 @@ pub(super) fn add_contact(store: &mut Store, label: &str) -> ContactKey {
     store.change(|tx| Ok::<_, StoreError>(pairing::invite(tx, 1, &mut rng(), label, 60).unwrap().0)).unwrap()
 }
 
-fn envelope(number: u64) -> (Envelope, Numbered) {
+pub(super) fn numbered(number: u64) -> Numbered {
     let mut message_id = [0; 16];
     message_id[..8].copy_from_slice(&number.to_be_bytes());
-    let numbered = Numbered { number, message_id, sent_at: number, body: Body::Text(format!("text {number}")) };
-    (Envelope { stream: CONTACT_STREAM, receipt: None, numbered: Some(numbered.clone()) }, numbered)
+    Numbered { number, position: number, message_id, sent_at: number, body: Body::Text(format!("text {number}")) }
 }
 
 fn keep(store: &mut Store, contact: &ContactKey, number: u64) -> bool {
-    let (envelope, numbered) = envelope(number);
-    store.change::<_, StoreError>(|tx| tx.keep_incoming(contact, &envelope, &numbered, 5)).unwrap().is_some()
+    let numbered = numbered(number);
+    store.change::<_, StoreError>(|tx| tx.keep_incoming(contact, 0, &CONTACT_STREAM, &numbered, 5)).unwrap().is_some()
 }
 
 fn texts(store: &mut Store, contact: &ContactKey) -> Vec<(String, bool)> {
@@ -215,9 +214,9 @@ fn a_gap_shows_and_what_fills_it_stands_in_its_place() {
 fn filling_a_gap_before_very_many_moves_the_mark_over_all_of_them() {
     let (_home, mut store, contact) = with_contact();
     for number in (2..=2_500).chain([1]) {
-        let (envelope, numbered) = envelope(number);
+        let numbered = numbered(number);
         store.connection.pragma_update(None, "synchronous", "OFF").unwrap();
-        store.change::<_, StoreError>(|tx| tx.keep_incoming(&contact, &envelope, &numbered, 5)).unwrap();
+        store.change::<_, StoreError>(|tx| tx.keep_incoming(&contact, 0, &CONTACT_STREAM, &numbered, 5)).unwrap();
     }
     let receipt = store.read::<_, StoreError>(|tx| tx.receipt(&contact)).unwrap().unwrap();
     assert_eq!((receipt.up_to, receipt.beyond), (2_500, Vec::new()));
@@ -233,10 +232,8 @@ fn a_receipt_with_a_gap_resends_what_is_missing_and_only_that() {
                 tx.queue_text(&contact, &[number; 16], "text", 1)?;
             }
             // As if each was sealed and accepted.
-            for (number, row) in
-                (1..).zip(tx.outgoing(&contact, 0, 100)?.into_iter().filter(|row| row.message.is_some()))
-            {
-                tx.set_number(row.message.unwrap(), &stream, number)?;
+            for row in tx.outgoing(&contact, 0, 100)?.into_iter().filter(|row| row.message.is_some()) {
+                tx.number(&contact, &tx.message_to_seal(row.message.unwrap())?.unwrap())?;
                 tx.set_accepted(row.message.unwrap(), 1_000_000)?;
                 tx.remove_outgoing(row.key)?;
             }
@@ -279,7 +276,7 @@ fn a_receipt_after_the_hold_turns_expired_into_delivered() {
         .change::<_, StoreError>(|tx| {
             tx.queue_text(&contact, &[1; 16], "text", 1)?;
             let row = tx.outgoing(&contact, 0, 9)?.into_iter().find(|row| row.message.is_some()).unwrap();
-            tx.set_number(row.message.unwrap(), &stream, 1)?;
+            tx.number(&contact, &tx.message_to_seal(row.message.unwrap())?.unwrap())?;
             tx.set_accepted(row.message.unwrap(), 1_000)?;
             tx.remove_outgoing(row.key)
         })
