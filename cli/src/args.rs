@@ -46,6 +46,14 @@ pub(crate) enum Command {
     End(End),
     /// Give a contact another label; it never leaves this device
     Rename(Rename),
+    /// Keep messages for some time, or see how long both sides keep them
+    Retention(Retention),
+    /// Delete a message, or a whole conversation, on this device
+    Delete(Delete),
+    /// Write an encrypted backup of this device to a file
+    Backup(Backup),
+    /// Make this device from a backup; the lost one is locked out
+    Restore(Restore),
     /// Change the passphrase of this device
     Passphrase(Passphrase),
     /// Check that everything stored on this device is as it was written
@@ -181,6 +189,63 @@ pub(crate) struct Rename {
     pub(crate) contact: String,
     /// The label from now on
     pub(crate) label: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Retention {
+    /// A label or an id
+    pub(crate) contact: String,
+    /// Keep messages until they are deleted by hand
+    #[arg(long)]
+    pub(crate) always: bool,
+    /// Keep messages for so many years, then delete them
+    #[arg(long, value_name = "N", conflicts_with = "always")]
+    pub(crate) years: Option<u32>,
+    /// Delete messages after so many days
+    #[arg(long, value_name = "N", conflicts_with_all = ["always", "years"])]
+    pub(crate) days: Option<u32>,
+    /// Delete nothing until the hold is lifted
+    #[arg(long)]
+    pub(crate) hold: bool,
+    /// Lift the hold
+    #[arg(long, conflicts_with = "hold")]
+    pub(crate) no_hold: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Delete {
+    /// A label or an id
+    pub(crate) contact: String,
+    /// Only this message: its id, as `history --json` shows it
+    #[arg(long, value_name = "ID")]
+    pub(crate) message: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Backup {
+    /// The file; one that is there is replaced
+    pub(crate) file: PathBuf,
+    /// Draw 24 recovery words, and print them, to be written down on paper
+    #[arg(long)]
+    pub(crate) new_words: bool,
+    /// Use the recovery words of an earlier backup instead of a passphrase
+    #[arg(long, conflicts_with = "new_words")]
+    pub(crate) words: bool,
+    /// A file whose first line is the passphrase or the words [default: $TACIT_BACKUP_SECRET, or a question]
+    #[arg(long, value_name = "FILE", conflicts_with = "new_words")]
+    pub(crate) secret_file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Restore {
+    /// The file
+    pub(crate) file: PathBuf,
+    /// A file whose first line is the passphrase or the words [default: $TACIT_BACKUP_SECRET, or a question]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret_file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

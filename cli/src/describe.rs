@@ -7,7 +7,7 @@ use crate::escape;
 
 /// All ways to end, for tests that go through them.
 #[cfg(test)]
-pub(crate) const ALL_ENDED: [EndedWhy; 8] = [
+pub(crate) const ALL_ENDED: [EndedWhy; 9] = [
     EndedWhy::InviteUsed,
     EndedWhy::InviteExpired,
     EndedWhy::Unclaimed,
@@ -16,6 +16,7 @@ pub(crate) const ALL_ENDED: [EndedWhy; 8] = [
     EndedWhy::ByPeer,
     EndedWhy::NoPermit,
     EndedWhy::BadOffer,
+    EndedWhy::NotRestored,
 ];
 
 /// A state, for scripts.
@@ -68,6 +69,7 @@ pub(crate) const fn ended_code(why: EndedWhy) -> &'static str {
         EndedWhy::ByPeer => "ended_by_peer",
         EndedWhy::NoPermit => "no_permit",
         EndedWhy::BadOffer => "bad_offer",
+        EndedWhy::NotRestored => "not_restored",
     }
 }
 
@@ -91,6 +93,10 @@ pub(crate) const fn ended(why: EndedWhy) -> &'static str {
         EndedWhy::BadOffer => {
             "What the other device offers makes no sense to this version of Tacit. Update both sides, and ask for a new \
              invite."
+        }
+        EndedWhy::NotRestored => {
+            "This pairing was not complete when the backup was made that this device was restored from. Make a new invite, \
+             or ask for one."
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use serde::Serialize;
 use tacit_client_core::{
-    ContactError, EndedWhy, EnrolError, InviteError, JoinError, Offer, OpenError, Outcome, SendError, StoreError,
+    BackupError, ContactError, DeleteError, EndedWhy, EnrolError, InviteError, JoinError, Offer, OpenError, Outcome, RetentionError, SendError, StoreError,
     WaitError,
 };
 
@@ -29,6 +29,12 @@ pub(crate) enum Failure {
     Send(#[from] SendError),
     #[error(transparent)]
     Wait(#[from] WaitError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error(transparent)]
+    Retention(#[from] RetentionError),
+    #[error(transparent)]
+    Delete(#[from] DeleteError),
     #[error("there is no home yet; begin with `tacit enrol LINK` (therapists) or `tacit join LINK`")]
     NoHome,
     #[error("this machine names no folder for data; say where the home is with --home DIR")]
@@ -125,16 +131,7 @@ impl Failure {
     /// By what scripts know it. A code is never used again for another meaning.
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Self::Open(error) => match error {
-                OpenError::WrongPassphrase => "wrong_passphrase",
-                OpenError::WrongKeyKind => "wrong_key_kind",
-                OpenError::EmptyPassphrase => "empty_passphrase",
-                OpenError::Damaged => "store_damaged",
-                OpenError::NewerFormat => "newer_format",
-                OpenError::Locked => "locked",
-                OpenError::Erased => "home_erased",
-                OpenError::Io(_) => "home_unusable",
-            },
+            Self::Open(error) => open(error),
             Self::Store(error) => store(error),
             Self::Enrol(error) => match error {
                 EnrolError::Link(_) => "bad_link",
@@ -172,6 +169,19 @@ impl Failure {
                 WaitError::NothingToWaitFor => "nothing_to_wait_for",
                 WaitError::Store(error) => store(error),
             },
+            Self::Backup(error) => backup(error),
+            Self::Retention(error) => match error {
+                RetentionError::BadPeriod => "bad_period",
+                RetentionError::Contact(ContactError::Store(error)) | RetentionError::Store(error) => store(error),
+                RetentionError::Contact(_) => "no_such_contact",
+            },
+            Self::Delete(error) => match error {
+                DeleteError::NoSuchContact => "no_such_contact",
+                DeleteError::NoSuchMessage => "no_such_message",
+                DeleteError::LegalHold => "legal_hold",
+                DeleteError::MustKeep { .. } => "must_keep",
+                DeleteError::Store(error) => store(error),
+            },
             Self::NoHome => "no_home",
             Self::NoDefaultHome => "no_default_home",
             Self::PassphraseNeeded => "passphrase_needed",
@@ -201,6 +211,37 @@ impl Failure {
             Self::Demo(_) => "demo",
             Self::Interrupted => "interrupted",
         }
+    }
+}
+
+const fn open(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::WrongPassphrase => "wrong_passphrase",
+        OpenError::WrongKeyKind => "wrong_key_kind",
+        OpenError::EmptyPassphrase => "empty_passphrase",
+        OpenError::Damaged => "store_damaged",
+        OpenError::NewerFormat => "newer_format",
+        OpenError::Locked => "locked",
+        OpenError::Erased => "home_erased",
+        OpenError::Io(_) => "home_unusable",
+    }
+}
+
+const fn backup(error: &BackupError) -> &'static str {
+    match error {
+        BackupError::NotABackup => "not_a_backup",
+        BackupError::NewerFormat => "newer_format",
+        BackupError::WrongSecret => "wrong_secret",
+        BackupError::WrongSecretKind => "wrong_secret_kind",
+        BackupError::EmptyPassphrase => "empty_passphrase",
+        BackupError::BadWords => "bad_words",
+        BackupError::Truncated => "backup_truncated",
+        BackupError::Damaged => "backup_damaged",
+        BackupError::TooLong => "too_long",
+        BackupError::HomeExists => "home_exists",
+        BackupError::Open(error) => open(error),
+        BackupError::Store(error) => store(error),
+        BackupError::Io(_) => "backup_file",
     }
 }
 

@@ -15,6 +15,7 @@ use crate::crypto::pairing::AcceptRandom;
 use crate::crypto::ratchet::{MAX_PREKEY_OVERHEAD, OlmPublic};
 use crate::crypto::seal::{MAX_LARGE_PAYLOAD, SealingPublic};
 use crate::crypto::signing::{MAX_BODY, SigningPublic, StatementKind};
+use crate::retention::{Keep, Retention};
 use crate::types::Timestamp;
 
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -108,6 +109,10 @@ pub(crate) enum Body {
     Text(String),
     /// A statement, or a part of one.
     Statement(StatementPart),
+    /// How long the sender keeps the conversation.
+    Retention(Retention),
+    /// The sender deleted it before it arrived.
+    Deleted,
     /// A newer version of Tacit knows.
     Unknown,
 }
@@ -317,6 +322,15 @@ impl Body {
                 count: part.count.into(),
                 bytes: part.bytes.clone(),
             }),
+            Self::Retention(retention) => {
+                let (keep, amount) = match retention.keep {
+                    Keep::Always => (0, 0),
+                    Keep::ForYears { years } => (1, years),
+                    Keep::ForDays { days } => (2, days),
+                };
+                pb::envelope::Body::Retention(pb::Retention { keep, amount, legal_hold: retention.legal_hold })
+            }
+            Self::Deleted => pb::envelope::Body::Deleted(pb::Deleted {}),
             Self::Unknown => return None,
         })
     }
@@ -329,6 +343,20 @@ impl Body {
                 let Some(kind) = StatementKind::from_number(part.kind) else { return Ok(Self::Unknown) };
                 Self::Statement(StatementPart::from_pb(kind, part)?)
             }
+            Some(pb::envelope::Body::Retention(retention)) => {
+                let keep = match retention.keep {
+                    0 => Keep::Always,
+                    1 => Keep::ForYears { years: retention.amount },
+                    2 => Keep::ForDays { days: retention.amount },
+                    _ => return Ok(Self::Unknown),
+                };
+                let retention = Retention { keep, legal_hold: retention.legal_hold };
+                if !retention.is_valid() {
+                    return Err(BadContent);
+                }
+                Self::Retention(retention)
+            }
+            Some(pb::envelope::Body::Deleted(_)) => Self::Deleted,
             None => Self::Unknown,
         })
     }

@@ -122,6 +122,11 @@ pub(crate) fn receive(
         && let Some(message) = tx.keep_incoming(&row.key, row.session, &envelope.stream, numbered, now)?
     {
         match &numbered.body {
+            Body::Retention(retention) => {
+                received.contact_changed = true;
+                tx.set_retention(&row.key, false, *retention, numbered.sent_at)?;
+            }
+            Body::Deleted => received.contact_changed = true,
             Body::Text(_) | Body::Unknown => received.message = Some(numbered.message_id),
             Body::Statement(part) => {
                 received.contact_changed = true;

@@ -28,6 +28,9 @@ use crate::types::{Connection, Event, Listener, Timestamp};
 /// How often other processes' changes are looked for. `PRAGMA data_version` reads one word of shared memory.
 const POLL: Duration = Duration::from_millis(250);
 
+/// How often what is kept too long is looked for.
+const TIDY: Duration = Duration::from_secs(3600);
+
 pub(crate) const LEASE_FILE: &str = "lease";
 
 /// Milliseconds since the Unix epoch, by this device's clock.
@@ -194,6 +197,7 @@ impl Driver {
         let mut relays: HashMap<RelayId, AbortHandle> = HashMap::new();
         let mut tasks = JoinSet::new();
         let mut renewed: Option<(Instant, bool)> = None;
+        let mut tidied: Option<Instant> = None;
         let mut version = self.store.borrow().data_version().unwrap_or_default();
         // When held notifications are due.
         let mut notify_at = None;
@@ -220,6 +224,10 @@ impl Driver {
                         self.update(|status| *status = Status { running: true, ..Status::default() });
                     }
                 }
+            }
+            if renewed.is_some() && tidied.is_none_or(|at| at.elapsed() >= TIDY) {
+                tidied = Some(Instant::now());
+                self.tidy();
             }
             if renewed.is_some() {
                 self.start_relays(&mut relays, &mut tasks);
@@ -261,6 +269,13 @@ impl Driver {
             self.tell(Event::NotificationsDue);
         }
         planned.again_at
+    }
+
+    /// Deletes what is to be kept no longer. What cannot be done now is done the next time.
+    fn tidy(&self) {
+        for contact in self.store.borrow_mut().tidy(wall_clock()).unwrap_or_default() {
+            self.tell(Event::ContactChanged { contact: hex::encode(contact) });
+        }
     }
 
     fn everything_is_settled(&self) -> bool {

@@ -5,6 +5,7 @@
 //! project's `README.md`; what it says to relays and to other devices is in `proto/README.md`, to the byte.
 
 mod care;
+mod backup;
 mod client;
 mod content;
 mod conversation;
@@ -19,6 +20,8 @@ mod note;
 mod notifications;
 mod pairing;
 mod pulse;
+mod restore;
+mod retention;
 mod rotation;
 mod search;
 #[cfg(test)]
@@ -42,15 +45,17 @@ pub use care::practice_card::{
 };
 pub use care::quiet_hours::{QuietHours, quiet_until};
 pub use care::terms::Terms;
+pub use backup::{BackupSecret, BackupSecretKind, recovery_words};
 pub use client::Client;
 pub use client::crisis::Crisis;
 pub use client::terms::Consent;
 pub use content::MAX_TEXT;
 pub use error::{
-    CardError, ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, SettingsError, StoreError,
-    WaitError,
+    CardError, ContactError, DeleteError, EnrolError, InviteError, JoinError, OpenError, RetentionError, SendError,
+    SettingsError, StoreError, WaitError,
 };
 pub use note::Note;
+pub use retention::{Keep, Retention, Retentions};
 pub use store::StoreKey;
 pub use tacit_proto::link::{AddressError, LinkError};
 pub use types::{

@@ -1,5 +1,6 @@
 //! The commands, one file each for what belongs together.
 
+mod backup;
 mod contacts;
 mod end;
 mod enrol;
@@ -7,6 +8,7 @@ mod history;
 mod invite;
 mod join;
 mod keys;
+mod retention;
 mod search;
 mod send;
 mod sync;
@@ -35,6 +37,10 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Words(words) => words::run(&known()?, words, output),
         Command::End(end) => end::run(&known()?, end, output),
         Command::Rename(rename) => contacts::rename(&known()?, rename, output),
+        Command::Retention(retention) => retention::run(&known()?, retention, output),
+        Command::Delete(delete) => retention::delete(&known()?, delete, output),
+        Command::Backup(backup) => backup::backup(&known()?, backup, output),
+        Command::Restore(restore) => backup::restore(&args, restore, output),
         Command::Passphrase(passphrase) => keys::passphrase(&args, passphrase, output),
         Command::Check => keys::check(&known()?, output),
         Command::Erase(erase) => keys::erase(&args, erase, output),

@@ -218,9 +218,15 @@ impl Tx<'_> {
         bytes.map(|bytes| Body::from_bytes(&bytes).map_err(|_| StoreError::Damaged)).transpose()
     }
 
+    /// Keeps what a message of ours says.
+    pub(crate) fn keep_body(&self, message: MessageKey, body: &Body) -> Result<(), StoreError> {
+        self.execute("INSERT INTO message_bodies (message, body) VALUES (?1, ?2)", (message, body.to_bytes()))?;
+        Ok(())
+    }
+
     /// Keeps what a message of ours says, and puts it into the outbox.
     pub(crate) fn queue_body(&self, contact: &ContactKey, message: MessageKey, body: &Body) -> Result<(), StoreError> {
-        self.execute("INSERT INTO message_bodies (message, body) VALUES (?1, ?2)", (message, body.to_bytes()))?;
+        self.keep_body(message, body)?;
         self.enqueue(contact, Kind::Message, Some(message), None)
     }
 }

@@ -85,7 +85,7 @@ impl State {
 }
 
 impl EndedWhy {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::InviteUsed,
         Self::InviteExpired,
         Self::Unclaimed,
@@ -94,6 +94,7 @@ impl EndedWhy {
         Self::ByPeer,
         Self::NoPermit,
         Self::BadOffer,
+        Self::NotRestored,
     ];
 
     const fn number(self) -> i64 {
@@ -437,6 +438,10 @@ impl Tx<'_> {
             .ok_or(StoreError::Damaged)
     }
 
+    pub(crate) fn contact_keys(&self) -> Result<Vec<ContactKey>, StoreError> {
+        self.rows("SELECT id FROM contacts ORDER BY created_at, id", [], |row| fixed(row.get_ref(0)?.as_blob()?))
+    }
+
     /// All contacts as an app sees them, the most recently active first.
     pub(crate) fn contacts(&self) -> Result<Vec<Contact>, StoreError> {
         self.rows(&format!("{PUBLIC} ORDER BY last_activity DESC, contacts.id"), [], public)
@@ -452,7 +457,7 @@ impl Tx<'_> {
 const PUBLIC: &str = "SELECT id, label, state, ended, verified, remote_invite, invite_tried, unopened, locked_out,
     (SELECT count(*) FROM messages INDEXED BY messages_unread
         WHERE contact = contacts.id AND direction = 1 AND outcome = 3
-        AND kind NOT BETWEEN 40 AND 69),
+        AND kind NOT BETWEEN 30 AND 69),
     (SELECT coalesce(max(last) - sum(last - first + 1), 0) FROM received
         WHERE contact = contacts.id AND stream = in_stream),
     max(created_at, coalesce((SELECT max(stored_at) FROM messages WHERE contact = contacts.id), 0)) AS last_activity,

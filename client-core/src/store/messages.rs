@@ -4,6 +4,7 @@ use rusqlite::Row;
 
 use super::contacts::ContactKey;
 use super::received::POSITIONS;
+use super::retention::DELETED;
 use super::{Kind, RelayId, Tx, fixed};
 use crate::content::{Body, Numbered, Range, Receipt};
 use crate::error::StoreError;
@@ -311,9 +312,11 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<Option<MessageKey>, StoreError> {
         let (kind, text) = match &numbered.body {
-            Body::Text(text) => (TEXT, text.as_str()),
-            Body::Statement(_) => (HIDDEN, ""),
-            Body::Unknown => (UNKNOWN, ""),
+            Body::Text(text) => (TEXT, text.clone()),
+            Body::Retention(retention) => Note::Retention { retention: *retention }.to_stored(),
+            Body::Deleted => Note::Deleted.to_stored(),
+            Body::Statement(_) => (HIDDEN, String::new()),
+            Body::Unknown => (UNKNOWN, String::new()),
         };
         self.set_receipt_due(contact, true)?;
         self.set_in_stream(contact, stream, session)?;
@@ -361,7 +364,11 @@ impl Tx<'_> {
 
     /// A message by its id; one of ours, if both sides have one of that id.
     pub(crate) fn message(&self, message_id: &[u8; 16]) -> Result<Option<Message>, StoreError> {
-        self.row(&format!("{PUBLIC} WHERE message_id = ?1 ORDER BY direction DESC LIMIT 1"), [message_id], public)
+        self.row(
+            &format!("{PUBLIC} WHERE message_id = ?1 AND kind != 31 ORDER BY direction DESC LIMIT 1"),
+            [message_id],
+            public,
+        )
     }
 
     /// Up to `limit` messages, oldest first: the newest, or those just before another.
@@ -387,10 +394,10 @@ impl Tx<'_> {
         let mut page = self.rows(
             // The first comparison of places is one that the index answers.
             &format!(
-                "{PUBLIC} WHERE contact = ?1 AND place <= ?2 AND (place, coalesce(number, 0)) < (?2, ?3) AND kind != ?5
+                "{PUBLIC} WHERE contact = ?1 AND place <= ?2 AND (place, coalesce(number, 0)) < (?2, ?3) AND kind NOT IN (?5, ?6)
                  ORDER BY place DESC, number DESC LIMIT ?4"
             ),
-            (contact, from.0, from.1, limit, HIDDEN),
+            (contact, from.0, from.1, limit, HIDDEN, DELETED),
             public,
         )?;
         page.reverse();

@@ -1,8 +1,8 @@
 //! The schema, as numbered steps. The number of those applied is the store's version, kept in `user_version`.
 //!
-//! To add one: put its SQL into `migrations/NAME.sql`, append it to [`STEPS`], keep two homes of the version before it
-//! (`tests/tests/formats.rs` says how), and give the test in `store/formats.rs` their folder. Never edit a step that was
-//! released. A step runs without foreign keys, so that it may rebuild a table that others refer to; they are checked
+//! To add one: put its SQL into `migrations/NAME.sql`, append it to [`STEPS`], and, if the version before it was
+//! released, keep two homes of that (`tests/tests/formats.rs` says how) for the test in `store/formats.rs`. Never edit a
+//! step that was released. A step runs without foreign keys, so that it may rebuild a table that others refer to; they are checked
 //! before it is committed.
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -11,11 +11,12 @@ use super::open_error;
 use crate::error::OpenError;
 
 /// Step 1 is the schema of version 1, and so on.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("schema.sql"),
     include_str!("migrations/delivery.sql"),
     include_str!("migrations/care.sql"),
     include_str!("migrations/history.sql"),
+    include_str!("migrations/retention.sql"),
 ];
 
 /// The version that this code reads and writes.
@@ -29,13 +30,20 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
 /// Brings a store to [`VERSION`], one transaction a step: a crash leaves a store of some whole version, and the next
 /// opening goes on. Several processes may try at once; each step looks at the version again under the write lock.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    up_to(connection, VERSION)
+}
+
+/// The same, to an earlier version.
+pub(super) fn up_to(connection: &mut Connection, wanted: u32) -> Result<(), OpenError> {
     loop {
         let now = version(connection).map_err(open_error)?;
         if now > VERSION {
             return Err(OpenError::NewerFormat);
         }
-        let Some(sql) = STEPS.get(now as usize) else { return Ok(()) };
-        apply(connection, now, sql)?;
+        match STEPS.get(now as usize) {
+            Some(sql) if now < wanted => apply(connection, now, sql)?,
+            _ => return Ok(()),
+        }
     }
 }
 
