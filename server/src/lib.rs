@@ -32,7 +32,9 @@ mod time;
 
 pub use config::{Config, ConfigError};
 pub use counters::{Counter, Counters};
+pub use enrol::{RevokeError, Revoked};
 pub use enrolment::{Enrolments, Offer};
+pub use permits::Enrolled;
 pub use relay::{Relay, StartError, URL_FILE, run};
 pub use time::Clock;
 

@@ -11,6 +11,9 @@ use redb::backends::FileBackend;
 use super::SpoolError;
 use super::fault::Fault;
 
+const DATABASE: &str = "spool.redb";
+const EPOCH_KEYS: &str = "epoch.keys";
+
 /// The two files of an embedded spool. It is opened again and again: after an I/O error redb wants a fresh handle.
 pub trait Storage: Debug + Send + Sync + 'static {
     /// Opens the database's file, or makes an empty one.
@@ -63,12 +66,23 @@ impl DataDir {
         Self::locked(dir).map_err(Fault::on_write)
     }
 
+    /// Opens a folder that must have a spool in it.
+    ///
+    /// # Errors
+    /// [`SpoolError::NoSpool`] if it has none; otherwise as [`open`](Self::open).
+    pub fn open_existing(dir: &Path) -> Result<Self, SpoolError> {
+        match dir.join(DATABASE).is_file() {
+            true => Self::open(dir),
+            false => Err(SpoolError::NoSpool),
+        }
+    }
+
     fn locked(dir: &Path) -> Result<Self, Fault> {
         if !dir.is_dir() {
             make_dir(dir)?;
             sync_parent(dir)?;
         }
-        let epoch_keys = open_private(&dir.join("epoch.keys"))?;
+        let epoch_keys = open_private(&dir.join(EPOCH_KEYS))?;
         match epoch_keys.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Fault::InUse),
@@ -76,7 +90,7 @@ impl DataDir {
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        let database = dir.join("spool.redb");
+        let database = dir.join(DATABASE);
         open_private(&database)?;
         sync_dir(dir)?;
         Ok(Self { database, epoch_keys })
