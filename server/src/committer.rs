@@ -166,11 +166,12 @@ impl Batch {
         }
     }
 
-    /// Commits what was kept, then the batch, and tells what became of each change that anybody waits for.
+    /// Commits what was kept, then the batch, and tells what became of each change: of those that are kept, once they are
+    /// made.
     ///
     /// Nothing goes before what was kept: a channel that could not be forgotten yet must not be opened anew first.
     pub(crate) fn commit(&mut self, spool: &dyn Spool, mut tell: impl FnMut(&Change, bool)) -> bool {
-        let durable = self.commit_retries(spool) && self.commit_changes(spool);
+        let durable = self.commit_retries(spool, &mut tell) && self.commit_changes(spool);
         if durable {
             self.fates.clear();
             self.changes.drain(..).for_each(|change| tell(&change, true));
@@ -191,14 +192,14 @@ impl Batch {
         false
     }
 
-    fn commit_retries(&mut self, spool: &dyn Spool) -> bool {
+    fn commit_retries(&mut self, spool: &dyn Spool, tell: &mut impl FnMut(&Change, bool)) -> bool {
         while !self.retries.is_empty() {
             let some = self.retries.len().min(MAX_BATCH);
             if let Err(error) = spool.commit(&self.retries[..some]) {
                 tracing::debug!(%error, "the spool cannot be written yet");
                 return false;
             }
-            self.retries.drain(..some);
+            self.retries.drain(..some).for_each(|change| tell(&change, true));
         }
         true
     }
@@ -313,7 +314,7 @@ mod tests {
         assert!(commit(&queue, &mut batch, &spool).is_empty());
         spool.fail(false);
         queue.push([(Change::PutChannel(CHANNEL, row(2)), OnFailure::Tell)]);
-        assert_eq!(commit(&queue, &mut batch, &spool), [true]);
+        assert_eq!(commit(&queue, &mut batch, &spool), [true, true], "what was kept is told when it is made");
         assert_eq!(spool.row(CHANNEL), Some(row(2)));
     }
 

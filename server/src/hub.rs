@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use tacit_proto::frame::{Answer, Attached, Event, FromRelay, Open, Refusal, Window};
 use tacit_proto::{Challenge, ChannelId, EndOf, EndPublic, Incarnation, NotABox, SealedBox};
+use tokio::sync::Notify;
 
 use crate::channel::{Channel, Context, ProtocolError, Pulled, Rules};
 use crate::committer::CommitQueue;
@@ -57,6 +58,7 @@ pub(crate) struct Hub {
     dummies: DummyKeys,
     incarnation: Incarnation,
     pub(crate) permits: Mutex<Permits<Conn>>,
+    pub(crate) permit_left: Notify,
     pub(crate) enrolments: Enrolments,
     pub(crate) queue: Arc<CommitQueue>,
     pub(crate) graces: Graces,
@@ -85,6 +87,7 @@ impl Hub {
             dummies: DummyKeys::draw(&mut rand_core::UnwrapErr(getrandom::SysRng)),
             incarnation,
             permits: Mutex::new(Permits::recover(permits, spent)),
+            permit_left: Notify::new(),
             enrolments,
             queue: Arc::default(),
             graces: Graces::default(),
@@ -183,7 +186,11 @@ impl Hub {
                 Effect::Grace { of, at } => self.graces.add(of, at),
                 Effect::Load { of, from, most } => self.loads.push(Load { of, from, most }),
                 Effect::TriedNoted(conn) => conn.0.tried_noted(),
-                Effect::PermitUnspent(permit) => lock(&self.permits).unspend(permit),
+                Effect::PermitUnspent(permit) => {
+                    if lock(&self.permits).unspend(permit) {
+                        scratch.changes.push((Change::SpendPermit(permit), OnFailure::Retry));
+                    }
+                }
             }
         }
         if !scratch.changes.is_empty() {
@@ -345,6 +352,7 @@ impl Hub {
                 self.with(scratch, id, |channel, cx| channel.row_committed(cx, durable));
             }
             Change::Enrol { code, .. } => self.enrolled(code, durable),
+            Change::SpendPermit(permit) if durable => self.permit_left_the_disk(permit),
             Change::Remove { .. } | Change::SpendPermit(_) | Change::ForgetEnrolment(_) => {}
         }
     }

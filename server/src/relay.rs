@@ -19,10 +19,12 @@ use crate::config::{Config, ConfigError};
 use crate::connection::{self, Stage};
 use crate::control::{Control, ControlSocket};
 use crate::counters::Counters;
+use crate::enrol::{RevokeError, Revoked};
 use crate::enrolment::{Enrolments, private_file};
 use crate::hub::{Hub, Scratch};
+use crate::permits::Enrolled;
 use crate::reader::{LoadQueue, Reader};
-use crate::spool::{Recovered, RedbSpool, Spool, SpoolError};
+use crate::spool::{EnrolmentId, Recovered, RedbSpool, Spool, SpoolError};
 use crate::status::Since;
 use crate::{grace, lock, pressure};
 
@@ -120,6 +122,21 @@ impl Relay {
     pub fn is_empty(&self) -> bool {
         let has_permits = lock(&self.hub.permits).has_unspent();
         !has_permits && self.hub.tally().channels == 0 && self.hub.enrolments.is_empty().unwrap_or(false)
+    }
+
+    /// The enrolments whose code was spent: what each gave, and what is left of it.
+    #[must_use]
+    pub fn enrolments(&self) -> Vec<Enrolled> {
+        lock(&self.hub.permits).enrolments()
+    }
+
+    /// Revokes what is left of an enrolment: its unspent permits, or its link if nobody used it yet. Channels that came
+    /// of spent permits go on: nothing here ties them to an enrolment.
+    ///
+    /// # Errors
+    /// [`RevokeError`], which says what to do.
+    pub async fn revoke(&self, id: EnrolmentId) -> Result<Revoked, RevokeError> {
+        self.hub.revoke(id).await
     }
 
     /// Serves one device on any stream: TCP, TLS, a pipe in memory, a simulated network.

@@ -8,8 +8,12 @@
 
 mod batch;
 mod chain;
+mod enrolments;
 mod epoch;
 mod fault;
+mod maintenance;
+mod migration;
+mod opening;
 mod overlay;
 mod recovery;
 mod redb_spool;
@@ -19,6 +23,9 @@ mod storage;
 mod tests;
 mod transaction;
 
+pub use enrolments::{EnrolmentId, NotAnEnrolmentId, SpentCode};
+pub use maintenance::Compaction;
+pub use migration::Migration;
 pub use redb_spool::RedbSpool;
 pub(crate) use storage::DATABASE;
 pub use storage::{DataDir, Storage};
@@ -111,7 +118,7 @@ pub enum Change {
         /// When the spent code may be forgotten.
         forget: Hour,
     },
-    /// A permit was spent: it is forgotten, and tied to nothing.
+    /// A permit was spent or revoked: it is forgotten, and tied to nothing.
     SpendPermit(PermitHash),
     /// A spent code need no longer be remembered.
     ForgetEnrolment(EnrolCodeHash),
@@ -137,11 +144,10 @@ pub struct Recovered {
     pub channels: Vec<(ChannelId, ChannelRow)>,
     /// All waiting boxes, ascending by seq within each end.
     pub waiting: Vec<Waiting>,
-    /// All unspent permits.
-    pub permits: Vec<PermitHash>,
-    /// Spent enrolment codes: the hash of the permits given under each (to answer a repeated request), and when to
-    /// forget it.
-    pub enrolments: Vec<(EnrolCodeHash, Vec<PermitHash>, Hour)>,
+    /// All unspent permits, and which enrolment gave each.
+    pub permits: Vec<(PermitHash, EnrolmentId)>,
+    /// The enrolment codes that were spent and are not forgotten yet.
+    pub enrolments: Vec<(EnrolCodeHash, SpentCode)>,
 }
 
 /// Why the spool could not do something. Nothing that was committed before is lost by it.
@@ -162,6 +168,9 @@ pub enum SpoolError {
     /// Made by a newer version.
     #[error("the data folder was written by a newer tacit-server; install that version")]
     NewerFormat,
+    /// Nothing is there.
+    #[error("there is no spool in this data folder; check which folder was meant")]
+    NoSpool,
 }
 
 /// Durable storage of a relay. Blocking: called from the committer's thread and from reader threads, never from async

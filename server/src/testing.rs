@@ -1,19 +1,19 @@
 //! A spool in memory for the tests of the deterministic parts. It checks what every spool may rely on.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tacit_proto::{ChannelId, EndOf, Incarnation, PermitHash, SealedBox};
 
 use crate::lock;
-use crate::spool::{BoxKey, Change, ChannelRow, Recovered, Spool, SpoolError, Waiting};
+use crate::spool::{BoxKey, Change, ChannelRow, EnrolmentId, Recovered, Spool, SpoolError, Waiting};
 
 #[derive(Clone, Debug, Default)]
 struct Rows {
     boxes: BTreeMap<(EndOf, u64), (BoxKey, SealedBox)>,
     channels: HashMap<ChannelId, ChannelRow>,
-    permits: BTreeSet<PermitHash>,
+    permits: BTreeMap<PermitHash, EnrolmentId>,
 }
 
 #[derive(Debug, Default)]
@@ -41,11 +41,11 @@ impl MemorySpool {
     }
 
     pub(crate) fn add_permit(&self, permit: PermitHash) {
-        lock(&self.rows).permits.insert(permit);
+        lock(&self.rows).permits.insert(permit, EnrolmentId::BEFORE_FORMAT_2);
     }
 
     pub(crate) fn has_permit(&self, permit: PermitHash) -> bool {
-        lock(&self.rows).permits.contains(&permit)
+        lock(&self.rows).permits.contains_key(&permit)
     }
 
     pub(crate) fn recovered(&self) -> Recovered {
@@ -58,7 +58,7 @@ impl MemorySpool {
                 .iter()
                 .map(|((of, _), (key, sealed))| Waiting { of: *of, key: *key, class: sealed.class() })
                 .collect(),
-            permits: rows.permits.iter().copied().collect(),
+            permits: rows.permits.clone().into_iter().collect(),
             enrolments: Vec::new(),
         }
     }
@@ -86,8 +86,12 @@ impl Rows {
                 assert!(!self.boxes.keys().any(|(of, _)| of.channel == *id), "backlogs are removed before");
                 assert!(self.channels.remove(id).is_some(), "only what exists is forgotten");
             }
-            Change::SpendPermit(permit) => assert!(self.permits.remove(permit), "only an unspent permit is spent"),
-            Change::Enrol { permits, .. } => self.permits.extend(permits),
+            Change::SpendPermit(permit) => {
+                assert!(self.permits.remove(permit).is_some(), "only an unspent permit is spent");
+            }
+            Change::Enrol { code, permits, .. } => {
+                self.permits.extend(permits.iter().map(|permit| (*permit, EnrolmentId::of(code))));
+            }
             Change::ForgetEnrolment(_) => {}
         }
     }

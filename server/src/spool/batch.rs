@@ -9,9 +9,9 @@ use super::chain::{BacklogRow, Chains, Link, Nonces, Place, expiry, wrap_box};
 use super::epoch::Keyring;
 use super::fault::Fault;
 use super::redb_spool::lock;
-use super::rows::{MAX_SEQ, box_key, channel_to_bytes, end_key, enrolment_to_bytes, expiry_key};
+use super::rows::{MAX_SEQ, box_key, channel_to_bytes, end_key, expiry_key, spent_code_to_bytes};
 use super::transaction::Tables;
-use super::{BoxKey, Change};
+use super::{BoxKey, Change, EnrolmentId, SpentCode};
 
 /// What wraps the boxes of a batch.
 pub(super) struct Wrapping<'a> {
@@ -41,9 +41,10 @@ pub(super) fn apply(tables: &mut Tables<'_>, batch: &[Change], wrapping: &Wrappi
                 tables.channels.remove(*channel.as_bytes())?;
             }
             Change::Enrol { code, permits, forget } => {
-                tables.enrolments.put(*code.as_bytes(), &enrolment_to_bytes(permits, *forget))?;
+                let spent = SpentCode::of(permits, *forget);
+                tables.enrolments.put(*code.as_bytes(), &spent_code_to_bytes(&spent))?;
                 for permit in permits {
-                    tables.permits.put(*permit.as_bytes(), &[])?;
+                    tables.permits.put(*permit.as_bytes(), EnrolmentId::of(code).as_bytes())?;
                 }
             }
             Change::SpendPermit(permit) => {

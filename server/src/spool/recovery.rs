@@ -10,27 +10,35 @@ use super::epoch::EpochId;
 use super::fault::Fault;
 use super::rows::{
     BACKLOGS, CHANNELS, Def, ENROLMENTS, EXPIRY, FORMAT, META, META_COMMITS, META_FORMAT, META_INCARNATION, PERMITS,
-    box_from_key, channel_from_bytes, class_from_bytes, end_from_key, enrolment_from_bytes, expiry_from_key,
-    number_from_bytes,
+    box_from_key, channel_from_bytes, class_from_bytes, end_from_key, expiry_from_key, number_from_bytes,
+    permit_from_bytes, spent_code_from_bytes,
 };
 use super::transaction::Tables;
 use super::{BoxKey, Recovered, Waiting};
 
-/// The number of the last transaction, or none if this is a new file.
-pub(super) fn last_commit(db: &Database) -> Result<Option<u64>, Fault> {
+/// Where a database stands.
+pub(super) struct Last {
+    pub(super) format: u32,
+    /// The number of the last transaction.
+    pub(super) commits: u64,
+}
+
+/// Where the database stands, or nothing if this is a new file.
+pub(super) fn last_commit(db: &Database) -> Result<Option<Last>, Fault> {
     let txn = db.begin_read()?;
     if txn.list_tables()?.next().is_none() {
         return Ok(None);
     }
     let meta = txn.open_table(META)?;
     let format = meta.get(&META_FORMAT)?.ok_or(Fault::Damaged("the format is not told"))?;
-    match u32::from_be_bytes(format.value().try_into().map_err(|_| Fault::Damaged("the format's number"))?) {
-        FORMAT => {}
-        newer if newer > FORMAT => return Err(Fault::NewerFormat),
-        _ => return Err(Fault::Damaged("the format's number")),
-    }
+    let format = match u32::from_be_bytes(format.value().try_into().map_err(|_| Fault::Damaged("the format's number"))?)
+    {
+        0 => return Err(Fault::Damaged("the format's number")),
+        known if known <= FORMAT => known,
+        _ => return Err(Fault::NewerFormat),
+    };
     let commits = meta.get(&META_COMMITS)?.ok_or(Fault::Damaged("a number of the spool itself"))?;
-    number_from_bytes(commits.value()).map(Some)
+    Ok(Some(Last { format, commits: number_from_bytes(commits.value())? }))
 }
 
 /// The first rows of a new file.
@@ -52,11 +60,9 @@ pub(super) fn recover(db: &Database) -> Result<(Recovered, HashSet<EpochId>), Fa
         Incarnation::from_bytes(life.ok_or(Fault::Damaged("the incarnation"))?)
     };
     let channels = all(&txn, CHANNELS, |channel, row| Ok((ChannelId::from_bytes(*channel), channel_from_bytes(row)?)))?;
-    let permits = all(&txn, PERMITS, |hash, _| Ok(PermitHash::from_bytes(*hash)))?;
-    let enrolments = all(&txn, ENROLMENTS, |code, row| {
-        let (permits, forget) = enrolment_from_bytes(row)?;
-        Ok((EnrolCodeHash::from_bytes(*code), permits, forget))
-    })?;
+    let permits = all(&txn, PERMITS, |hash, row| Ok((PermitHash::from_bytes(*hash), permit_from_bytes(row)?)))?;
+    let enrolments =
+        all(&txn, ENROLMENTS, |code, row| Ok((EnrolCodeHash::from_bytes(*code), spent_code_from_bytes(row)?)))?;
     let mut waiting = all(&txn, EXPIRY, |key, class| {
         let (expires, of_box) = expiry_from_key(key);
         let (of, seq) = box_from_key(&of_box);

@@ -1,29 +1,26 @@
 //! The embedded spool: one redb file, and the file of epoch keys beside it.
 //!
 //! `rows` says what is on the disk and why no crash loses it, `chain` how boxes are wrapped, `epoch` where the keys to
-//! that are kept and destroyed, `transaction` how a failed write is taken back.
+//! that are kept and destroyed, `transaction` how a failed write is taken back, `migration` what becomes of older formats.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use redb::{Builder, Database, ReadableDatabase};
+use redb::{Database, ReadableDatabase};
 use tacit_proto::{EndOf, SealedBox};
 
 use super::batch::{Wrapping, apply};
 use super::chain::{BacklogRow, Chains, Link, Place, unwrap_box};
 use super::epoch::{self, EpochId, EpochKey, Keyring, SlotFile};
 use super::fault::{Fault, guarded};
-use super::overlay::{Overlay, Plain};
-use super::recovery::{found, last_commit, mostly_dead, recover};
+use super::opening::{Opened, drop_guarded, open_database, open_to_read};
+use super::recovery::{mostly_dead, recover};
 use super::rows::{BACKLOGS, BOXES, MAX_SEQ, box_from_key, box_key, end_from_key, end_key};
 use super::storage::{DataDir, Storage};
 use super::transaction::{Failed, Tables, Undo, transact};
 use super::{Change, Recovered, Spool, SpoolError};
-
-/// Most memory that redb uses for pages. A large batch is 4 MiB.
-const CACHE: usize = 32 << 20;
 
 /// No file that nothing was ever committed to is longer: redb makes it 72 KiB.
 const UNFOUNDED_LEN: u64 = 128 << 10;
@@ -99,19 +96,15 @@ impl RedbSpool {
 
     fn start(storage: Box<dyn Storage>) -> Result<(Self, Recovered), Fault> {
         let (slots, found) = SlotFile::open(storage.epoch_keys()?)?;
-        let (db, commits, writable) = match open_database(&*storage) {
-            Ok((db, commits)) => (db, commits, true),
+        let (Opened { db, commits, .. }, writable) = match open_database(&*storage) {
+            Ok(opened) => (opened, true),
             // redb marks a new file as its own last of all. Cut before that, it opens no more; but nothing was ever
             // committed to it without an epoch key, and there never was one.
             Err(Fault::Damaged(_)) if found.is_empty() && storage.database_len()? <= UNFOUNDED_LEN => {
                 storage.discard_database()?;
-                let (db, commits) = open_database(&*storage)?;
-                (db, commits, true)
+                (open_database(&*storage)?, true)
             }
-            Err(Fault::Io(why)) => {
-                let (db, commits) = open_to_read(&*storage).map_err(|_| Fault::Io(why))?;
-                (db, commits, false)
-            }
+            Err(Fault::Io(why)) => (open_to_read(&*storage).map_err(|_| Fault::Io(why))?, false),
             Err(other) => return Err(other),
         };
         let (recovered, epochs) = guarded(|| recover(&db))?;
@@ -170,7 +163,7 @@ impl RedbSpool {
             }
         }
         self.close();
-        let (db, commits) = open_database(&*self.storage)?;
+        let Opened { db, commits, .. } = open_database(&*self.storage)?;
         writer.commits = commits;
         if let Some(undo) = writer.doubtful.take_if(|undo| undo.commit == commits) {
             // Should this fail and land nevertheless, the number on the disk will not be that of `undo` any more.
@@ -195,7 +188,7 @@ impl RedbSpool {
             Err(Fault::Io(_)) => {}
             result => return result,
         }
-        let (db, commits) = open_to_read(&*self.storage)?;
+        let Opened { db, commits, .. } = open_to_read(&*self.storage)?;
         if let Some(undo) = writer.doubtful.as_ref().filter(|undo| undo.commit == commits) {
             transact(&db, commits + 1, |tables| tables.take_back(undo)).map_err(|failed| failed.fault)?;
         }
@@ -320,33 +313,6 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn closed() -> Fault {
     Fault::Io("it is closed after an error".to_owned())
-}
-
-fn drop_guarded(db: Database) {
-    // A poisoned handle may panic once more. What was committed does not depend on how it is closed.
-    let _ = guarded(|| {
-        drop(db);
-        Ok(())
-    });
-}
-
-/// Opens the database, or founds it.
-fn open_database(storage: &dyn Storage) -> Result<(Database, u64), Fault> {
-    let file = Plain(storage.database()?);
-    let db = guarded(|| Ok(Builder::new().set_cache_size(CACHE).create_with_backend(file)?))?;
-    if let Some(commits) = guarded(|| last_commit(&db))? {
-        return Ok((db, commits));
-    }
-    transact(&db, 1, found).map_err(|failed| failed.fault)?;
-    Ok((db, 1))
-}
-
-/// Opens a view of the database that can be read only.
-fn open_to_read(storage: &dyn Storage) -> Result<(Database, u64), Fault> {
-    let file = Overlay::new(storage.database_to_read()?)?;
-    let db = guarded(|| Ok(Builder::new().set_cache_size(CACHE).create_with_backend(file)?))?;
-    let commits = guarded(|| last_commit(&db))?.ok_or(Fault::Io("nothing was ever written".to_owned()))?;
-    Ok((db, commits))
 }
 
 /// Compaction needs room and may fail; then the database is opened anew, at the latest by whoever needs it.

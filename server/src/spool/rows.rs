@@ -1,16 +1,18 @@
 //! The embedded spool's tables: what a key and a value look like, to the byte. Integers are big-endian, so that keys
 //! sort as their numbers do.
 //!
-//! # `spool.redb`, format 1
+//! # `spool.redb`, format 2
 //! | table | key | value |
 //! |---|---|---|
 //! | `meta` | name, 8 bytes | `format`: 4 bytes; `life`: the incarnation, 16 bytes; `commits`: the number of the last transaction, 8 bytes |
 //! | `channels` | channel, 16 bytes | see `channel_to_bytes` |
-//! | `permits` | hash, 32 bytes | nothing |
-//! | `enrolments` | code's hash, 32 bytes | hour to forget it, 4 bytes; then the hashes of its permits, 32 bytes each |
+//! | `permits` | hash, 32 bytes | the enrolment that gave it, 8 bytes |
+//! | `enrolments` | code's hash, 32 bytes | hour to forget it 4, number of permits given 2, SHA-256 over their hashes 32 |
 //! | `backlogs` | channel, then 1 (A) or 2 (B): 17 bytes | see `chain`: base seq 8, epoch 8, nonce 12, wrapped chain key 32, tag 16 |
 //! | `boxes` | channel, then seq with the top bit set for end B: 24 bytes | expiry hour 4, nonce 12, wrapped box, tag 16 |
 //! | `expiry` | hour 4, then the key in `boxes`: 28 bytes | size class, 1 byte |
+//!
+//! Older formats, and how they become this one, are in `migration`.
 //!
 //! A backlog has a row exactly while boxes wait in it; every box has a row in `expiry`, which is small, so that counting
 //! what waits at start-up reads no payload.
@@ -31,10 +33,10 @@
 //! the disk lets it do so may the batch be there at the next start: as after any crash before an answer.
 
 use redb::TableDefinition;
-use tacit_proto::{ChannelId, End, EndOf, EndPublic, PermitHash, SizeClass};
+use tacit_proto::{ChannelId, End, EndOf, EndPublic, SizeClass};
 
 use super::fault::Fault;
-use super::{ChannelRow, EndRow, Hour, Phase};
+use super::{ChannelRow, EndRow, EnrolmentId, Hour, Phase, SpentCode};
 
 /// A table with keys of one width.
 pub(super) type Def<const K: usize> = TableDefinition<'static, &'static [u8; K], &'static [u8]>;
@@ -48,7 +50,7 @@ pub(super) const BOXES: Def<24> = Def::new("boxes");
 pub(super) const EXPIRY: Def<28> = Def::new("expiry");
 
 /// The version of all this.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 pub(super) const META_FORMAT: [u8; 8] = *b"format\0\0";
 pub(super) const META_INCARNATION: [u8; 8] = *b"life\0\0\0\0";
 pub(super) const META_COMMITS: [u8; 8] = *b"commits\0";
@@ -188,16 +190,21 @@ const fn flag(byte: u8) -> Option<bool> {
     }
 }
 
-pub(super) fn enrolment_to_bytes(permits: &[PermitHash], forget: Hour) -> Vec<u8> {
-    let mut bytes = forget.0.to_be_bytes().to_vec();
-    bytes.extend(permits.iter().flat_map(|permit| permit.as_bytes()));
-    bytes
+pub(super) fn spent_code_to_bytes(spent: &SpentCode) -> Vec<u8> {
+    [&spent.forget.0.to_be_bytes()[..], &spent.given.to_be_bytes(), &spent.digest].concat()
 }
 
-pub(super) fn enrolment_from_bytes(bytes: &[u8]) -> Result<(Vec<PermitHash>, Hour), Fault> {
-    let damaged = Fault::Damaged("an enrolment's row");
+pub(super) fn spent_code_from_bytes(bytes: &[u8]) -> Result<SpentCode, Fault> {
     let mut from = Take(bytes);
-    let Some(hour) = from.take() else { return Err(damaged) };
-    let (permits, []) = from.0.as_chunks::<32>() else { return Err(damaged) };
-    Ok((permits.iter().map(|hash| PermitHash::from_bytes(*hash)).collect(), Hour(u32::from_be_bytes(hour))))
+    let mut parse = || {
+        let forget = Hour(u32::from_be_bytes(from.take()?));
+        let (given, digest) = (u16::from_be_bytes(from.take()?), from.take()?);
+        from.is_empty().then_some(SpentCode { given, digest, forget })
+    };
+    parse().ok_or(Fault::Damaged("an enrolment's row"))
+}
+
+pub(super) fn permit_from_bytes(bytes: &[u8]) -> Result<EnrolmentId, Fault> {
+    let id = bytes.try_into().map_err(|_| Fault::Damaged("a permit's row"))?;
+    Ok(EnrolmentId::from_bytes(id))
 }

@@ -13,6 +13,7 @@ use super::fault::Fault;
 
 /// The database's file in a data folder.
 pub(crate) const DATABASE: &str = "spool.redb";
+const EPOCH_KEYS: &str = "epoch.keys";
 
 /// The two files of an embedded spool. It is opened again and again: after an I/O error redb wants a fresh handle.
 pub trait Storage: Debug + Send + Sync + 'static {
@@ -66,12 +67,23 @@ impl DataDir {
         Self::locked(dir).map_err(Fault::on_write)
     }
 
+    /// Opens a folder that must have a spool in it.
+    ///
+    /// # Errors
+    /// [`SpoolError::NoSpool`] if it has none; otherwise as [`open`](Self::open).
+    pub fn open_existing(dir: &Path) -> Result<Self, SpoolError> {
+        match dir.join(DATABASE).is_file() {
+            true => Self::open(dir),
+            false => Err(SpoolError::NoSpool),
+        }
+    }
+
     fn locked(dir: &Path) -> Result<Self, Fault> {
         if !dir.is_dir() {
             make_dir(dir)?;
             sync_parent(dir)?;
         }
-        let epoch_keys = open_private(&dir.join("epoch.keys"))?;
+        let epoch_keys = open_private(&dir.join(EPOCH_KEYS))?;
         match epoch_keys.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Fault::InUse),

@@ -1,0 +1,83 @@
+//! What the benchmarks share: figures, one a line for people and as JSON for whoever compares runs.
+
+#![allow(dead_code, reason = "each benchmark uses some of it")]
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+/// What a benchmark was asked for on its command line, after `--`.
+pub struct Arguments {
+    json: Option<PathBuf>,
+    flags: Vec<String>,
+}
+
+impl Arguments {
+    /// Reads them. Cargo adds a `--bench` of its own.
+    pub fn read() -> Self {
+        let mut all = std::env::args().skip(1).filter(|argument| argument != "--bench");
+        let mut arguments = Self { json: None, flags: Vec::new() };
+        while let Some(argument) = all.next() {
+            match argument.as_str() {
+                "--json" => arguments.json = Some(all.next().expect("--json FILE").into()),
+                _ => arguments.flags.push(argument),
+            }
+        }
+        arguments
+    }
+
+    /// Whether a flag of the benchmark's own was given.
+    pub fn has(&self, flag: &str) -> bool {
+        self.flags.iter().any(|given| given == flag)
+    }
+}
+
+/// The figures of a run.
+pub struct Figures {
+    json: Option<PathBuf>,
+    all: Vec<Value>,
+}
+
+impl Figures {
+    pub fn new(arguments: &Arguments) -> Self {
+        Self { json: arguments.json.clone(), all: Vec::new() }
+    }
+
+    /// A figure by itself: `figure NAME VALUE UNIT`.
+    pub fn add(&mut self, name: &str, value: f64, unit: &str) {
+        println!("figure {name} {value:.2} {unit}");
+        self.all.push(json!({ "name": name, "value": value, "unit": unit }));
+    }
+
+    /// A figure beside what it is measured against, in the same run: `figure NAME VALUE UNIT ratio R of REFERENCE`.
+    pub fn compare(&mut self, name: &str, value: f64, unit: &str, (reference, of): (&str, f64)) {
+        let ratio = value / of;
+        println!("figure {name} {value:.2} {unit} ratio {ratio:.3} of {reference} {of:.2}");
+        self.all.push(json!({
+            "name": name, "value": value, "unit": unit, "ratio": ratio, "reference": reference, "reference_value": of,
+        }));
+    }
+}
+
+/// Writes the JSON file, if one was asked for.
+impl Drop for Figures {
+    fn drop(&mut self) {
+        if let Some(path) = &self.json {
+            let text = serde_json::to_string_pretty(&self.all).expect("figures are plain JSON");
+            std::fs::write(path, text).expect("the JSON file can be written");
+        }
+    }
+}
+
+/// The value that this share of all values does not exceed: 0.5 is the median, 0.99 the p99.
+pub fn quantile(values: &mut [f64], share: f64) -> f64 {
+    assert!(!values.is_empty(), "nothing was measured");
+    values.sort_unstable_by(f64::total_cmp);
+    let rank = (share * values.len() as f64).ceil() as usize;
+    values[rank.clamp(1, values.len()) - 1]
+}
+
+/// The middle value.
+pub fn median(values: &mut [f64]) -> f64 {
+    quantile(values, 0.5)
+}
