@@ -30,6 +30,10 @@ pub(crate) enum Command {
     CheckConfig(Place),
     /// Print a link by which one therapist's device enrols. Works while the relay runs.
     Enrol(Enrol),
+    /// List the enrolments that have something left: an unused link, or channels that may still be opened.
+    Enrolments(Show),
+    /// Take back what is left of an enrolment. Channels that came of it go on: the relay cannot tell which they are.
+    Revoke(Revoke),
     /// Show how the running relay is.
     Status(Show),
     /// Send every device away for maintenance. They come back by themselves, and are told what is going on.
@@ -114,6 +118,15 @@ pub(crate) struct Show {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Revoke {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The enrolment, as `enrol` and `enrolments` name it.
+    #[arg(value_name = "ENROLMENT")]
+    pub(crate) enrolment: String,
 }
 
 #[derive(Debug, clap::Args)]

@@ -18,8 +18,10 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::connection::Stage;
+use crate::enrol::{Listed, Revoked};
 use crate::hub::Hub;
 use crate::lock;
+use crate::spool::NotAnEnrolmentId;
 use crate::status::{Since, Status};
 
 /// The socket in the data folder.
@@ -44,6 +46,13 @@ pub enum Ask {
     },
     /// Serve again.
     Resume,
+    /// Which enrolments have something left.
+    Enrolments,
+    /// Take back what is left of one.
+    Revoke {
+        /// Its name, as it is listed.
+        enrolment: String,
+    },
 }
 
 /// What the relay answers.
@@ -54,6 +63,10 @@ pub enum Reply {
     Done,
     /// How it is.
     Status(Box<Status>),
+    /// The enrolments that have something left.
+    Enrolments(Vec<Listed>),
+    /// What was taken back.
+    Revoked(Revoked),
     /// It was not done: why, and what to do.
     Refused(String),
 }
@@ -175,6 +188,17 @@ impl Control {
                 tracing::info!("serving again");
                 Reply::Done
             }
+            Ask::Enrolments => match self.hub.list_enrolments() {
+                Ok(all) => Reply::Enrolments(all),
+                Err(error) => Reply::Refused(format!("the enrolments could not be read: {error}")),
+            },
+            Ask::Revoke { enrolment } => match enrolment.parse() {
+                Ok(id) => match self.hub.revoke(id).await {
+                    Ok(revoked) => Reply::Revoked(revoked),
+                    Err(error) => Reply::Refused(error.to_string()),
+                },
+                Err(NotAnEnrolmentId) => Reply::Refused(NotAnEnrolmentId.to_string()),
+            },
         }
     }
 

@@ -9,10 +9,13 @@ use tacit_server::{Pressure, Status};
 use crate::Failure;
 use crate::args::{Drain, Place, Show};
 
+/// An answer to another question.
+pub(crate) const ODD_ANSWER: &str = "the relay answered something else; is it of another version? Restart it";
+
 pub(crate) fn status(args: &Show) -> Result<(), Failure> {
     let status = match answer(&args.place, &Ask::Status)? {
         Reply::Status(status) => *status,
-        _ => return Err("the relay answered something else; is it of another version? Restart it".into()),
+        _ => return Err(ODD_ANSWER.into()),
     };
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -41,7 +44,7 @@ fn answer(place: &Place, what: &Ask) -> Result<Reply, Failure> {
 fn done(reply: Reply, line: &str) -> Result<(), Failure> {
     match reply {
         Reply::Done => Ok(writeln!(std::io::stdout(), "{line}")?),
-        _ => Err("the relay answered something else; is it of another version? Restart it".into()),
+        _ => Err(ODD_ANSWER.into()),
     }
 }
 
@@ -88,7 +91,7 @@ impl std::fmt::Display for Told<'_> {
 }
 
 /// As people say it: in the two largest units.
-fn length(time: Duration) -> String {
+pub(crate) fn length(time: Duration) -> String {
     let seconds = time.as_secs();
     let parts = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
     let from = parts.iter().position(|(number, _)| *number > 0).unwrap_or(parts.len() - 1);

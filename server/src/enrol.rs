@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tacit_proto::frame::{Answer, Refusal};
 use tacit_proto::{EnrolCode, EnrolCodeHash, PermitHash};
 use tokio::time::timeout;
@@ -12,7 +13,7 @@ use crate::effect::{Asker, OnFailure};
 use crate::hub::Hub;
 use crate::lock;
 use crate::mailbox::Conn;
-use crate::permits::{CodeState, EnrolmentUnderWay};
+use crate::permits::{CodeState, Enrolled, EnrolmentUnderWay};
 use crate::pressure::Pressure;
 use crate::spool::{Change, EnrolmentId};
 
@@ -22,8 +23,21 @@ const REMEMBERED: u32 = 30 * 24 * 3600;
 /// How long revoking waits for the disk before it says that it could not wait.
 const DISK_PATIENCE: Duration = Duration::from_secs(2);
 
+/// An enrolment that has something left, as the operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Its name: 16 hexadecimal digits.
+    pub enrolment: String,
+    /// Its link was not used yet, and can be until then: seconds since the Unix epoch.
+    pub link_until: Option<u64>,
+    /// Channels that its device may still open.
+    pub channels_left: usize,
+    /// How many it could open at first. Not known any more a month after its link was used.
+    pub channels_given: Option<u16>,
+}
+
 /// What revoking an enrolment did. From this moment on, none of its permits is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoked {
     /// Unspent permits that it had.
     pub permits: usize,
@@ -112,6 +126,30 @@ impl Hub {
         if let Err(error) = self.enrolments.tidy(now.unix, |code| lock(&self.permits).is_spent(code)) {
             tracing::warn!(%error, "old enrolments could not be removed; they are worth nothing any more");
         }
+    }
+
+    /// The enrolments that have something left: first those whose link is unused. Blocks on the file system.
+    pub(crate) fn list_enrolments(&self) -> io::Result<Vec<Listed>> {
+        let now = self.now().unix;
+        let offers = self.enrolments.open_offers()?;
+        let mut all: Vec<Listed> = offers
+            .into_iter()
+            .filter(|(_, offer)| offer.expires > now)
+            .map(|(code, offer)| Listed {
+                enrolment: EnrolmentId::of(&code).to_hex(),
+                link_until: Some(offer.expires),
+                channels_left: offer.permits.get().into(),
+                channels_given: Some(offer.permits.get()),
+            })
+            .collect();
+        let used = lock(&self.permits).enrolments().into_iter().filter(|used| used.unspent > 0);
+        all.extend(used.map(|Enrolled { id, unspent, given }| Listed {
+            enrolment: id.to_hex(),
+            link_until: None,
+            channels_left: unspent,
+            channels_given: given,
+        }));
+        Ok(all)
     }
 
     /// Revokes what is left of an enrolment, and waits until that is durable, unless the disk takes too long.

@@ -9,6 +9,7 @@ use rand_core::UnwrapErr;
 use tacit_proto::EnrolCode;
 use tacit_proto::link::{EnrolmentLink, RelayAddress, RelayPlace};
 use tacit_server::settings::DEFAULT_LISTEN;
+use tacit_server::spool::EnrolmentId;
 use tacit_server::{Enrolments, Offer, URL_FILE};
 
 use crate::Failure;
@@ -30,6 +31,12 @@ pub(crate) fn enrol(args: &Enrol) -> Result<(), Failure> {
     let relay = RelayPlace { address, pin: None };
     let link = EnrolmentLink { relay, code, permits: args.channels.get() };
     writeln!(std::io::stdout(), "{}", link.to_uri())?;
+    // Not to standard output, which holds the link and nothing else.
+    let id = EnrolmentId::of(&link.code.hash()).to_hex();
+    writeln!(
+        std::io::stderr(),
+        "Enrolment {id}: `tacit-server revoke {id}` takes back what is left of it. Whose it is, the relay does not know."
+    )?;
     Ok(())
 }
 

@@ -39,6 +39,7 @@ impl Enrolments {
     pub fn open(data: &Path) -> io::Result<Self> {
         let folder = data.join(FOLDER);
         make_private_folder(&folder)?;
+        give_to_owner_of(data, &folder)?;
         Ok(Self { folder })
     }
 
@@ -56,6 +57,7 @@ impl Enrolments {
         let unfinished = path.with_extension("new");
         let mut file = private_file(&unfinished)?;
         file.write_all(text.as_bytes())?;
+        give_to_owner_of(&self.folder, &unfinished)?;
         file.sync_all()?;
         fs::rename(&unfinished, &path)?;
         fs::File::open(&self.folder)?.sync_all()
@@ -139,6 +141,22 @@ pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
+}
+
+/// What root makes in a data folder must belong to the relay's user, or the relay cannot read it.
+///
+/// # Errors
+/// What the file system says: another user than root may not do this.
+pub(crate) fn give_to_owner_of(folder: &Path, path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let (owner, now) = (fs::metadata(folder)?, fs::metadata(path)?);
+        if (owner.uid(), owner.gid()) != (now.uid(), now.gid()) {
+            std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens a file for writing anew that only its owner may read.

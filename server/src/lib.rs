@@ -36,9 +36,8 @@ mod time;
 
 pub use config::{Abuse, Acme, Config, ConfigError, Transport};
 pub use counters::{Counter, Counters};
-pub use enrol::{RevokeError, Revoked};
+pub use enrol::{Listed, RevokeError, Revoked};
 pub use enrolment::{Enrolments, Offer};
-pub use permits::Enrolled;
 pub use pressure::{Pressure, Usage};
 pub use relay::{Relay, StartError, URL_FILE, run};
 pub use status::Status;

@@ -4,6 +4,7 @@ mod args;
 mod check_command;
 mod control_commands;
 mod enrol_command;
+mod enrolment_commands;
 mod init_command;
 mod run_command;
 
@@ -23,6 +24,8 @@ fn main() -> ExitCode {
         Some(Command::Init(init)) => init_command::init(&init),
         Some(Command::CheckConfig(place)) => check_command::check(&place),
         Some(Command::Enrol(enrol)) => enrol_command::enrol(&enrol),
+        Some(Command::Enrolments(show)) => enrolment_commands::list(&show),
+        Some(Command::Revoke(revoke)) => enrolment_commands::revoke(&revoke),
         Some(Command::Status(show)) => control_commands::status(&show),
         Some(Command::Drain(drain)) => control_commands::drain(&drain),
         Some(Command::Resume(place)) => control_commands::resume(&place),

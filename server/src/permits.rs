@@ -44,13 +44,13 @@ pub(crate) enum CodeState {
 
 /// What is known of an enrolment whose code was spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Enrolled {
+pub(crate) struct Enrolled {
     /// Its name.
-    pub id: EnrolmentId,
+    pub(crate) id: EnrolmentId,
     /// How many of its permits are unspent.
-    pub unspent: usize,
+    pub(crate) unspent: usize,
     /// How many it gave. `None` once the code is forgotten, a month after it was spent.
-    pub given: Option<u16>,
+    pub(crate) given: Option<u16>,
 }
 
 /// Permits of this enrolment are being made durable at this moment.

@@ -19,10 +19,9 @@ use crate::config::{Config, ConfigError};
 use crate::connection::{self, Stage};
 use crate::control::{Control, ControlSocket};
 use crate::counters::Counters;
-use crate::enrol::{RevokeError, Revoked};
+use crate::enrol::{Listed, RevokeError, Revoked};
 use crate::enrolment::{Enrolments, private_file};
 use crate::hub::{Hub, Scratch};
-use crate::permits::Enrolled;
 use crate::reader::{LoadQueue, Reader};
 use crate::spool::{EnrolmentId, Recovered, RedbSpool, Spool, SpoolError};
 use crate::status::Since;
@@ -124,10 +123,12 @@ impl Relay {
         !has_permits && self.hub.tally().channels == 0 && self.hub.enrolments.is_empty().unwrap_or(false)
     }
 
-    /// The enrolments whose code was spent: what each gave, and what is left of it.
-    #[must_use]
-    pub fn enrolments(&self) -> Vec<Enrolled> {
-        lock(&self.hub.permits).enrolments()
+    /// The enrolments that have something left.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn enrolments(&self) -> io::Result<Vec<Listed>> {
+        self.hub.list_enrolments()
     }
 
     /// Revokes what is left of an enrolment: its unspent permits, or its link if nobody used it yet. Channels that came

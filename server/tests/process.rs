@@ -85,8 +85,8 @@ impl Drop for Process {
 
 fn link(data: &Path, more: &[&str]) -> EnrolmentLink {
     let printed = output(program().args(["enrol", "--data"]).arg(data).args(more));
-    assert_eq!(text(&printed.stderr), "");
     assert!(printed.status.success());
+    assert!(text(&printed.stderr).starts_with("Enrolment "), "how to revoke it, beside the link");
     let lines: Vec<&str> = text(&printed.stdout).lines().collect();
     assert_eq!(lines.len(), 1, "the link and nothing else");
     EnrolmentLink::parse(lines[0]).unwrap()
@@ -141,6 +141,31 @@ async fn an_expired_link_enrols_nobody() {
     let code = link(&data, &["--expires", "0s"]).code;
     let asked = relay.connect().await.ask(Request::Enrol { code, permit_hashes: vec![support::permit_hash()] }).await;
     assert_eq!(asked, Answer::Refused(Refusal::NoPermit));
+}
+
+#[test]
+fn an_enrolment_is_listed_and_revoked_whether_the_relay_runs_or_not() {
+    let (_folder, data) = data();
+    let listed = || text(&output(program().args(["enrolments", "--data"]).arg(&data)).stdout).to_owned();
+    let enrolled = || {
+        let link = link(&data, &["--channels", "7"]);
+        tacit_server::spool::EnrolmentId::of(&link.code.hash()).to_hex()
+    };
+    let revoke = |id: &str| {
+        let revoked = output(program().args(["revoke", id, "--data"]).arg(&data));
+        assert!(revoked.status.success(), "{}", text(&revoked.stderr));
+    };
+    let first = enrolled();
+    assert!(listed().starts_with(&format!("{first}  7 of 7 channels left, link not used yet, good for ")));
+    revoke(&first);
+    let _relay = Process::start(&data);
+    assert!(listed().starts_with("No enrolment"), "{}", listed());
+    let second = enrolled();
+    assert!(listed().starts_with(&second));
+    revoke(&second);
+    fails(program().args(["revoke", &second, "--data"]).arg(&data), 1, "anything left to revoke");
+    fails(program().args(["revoke", "nonsense", "--data"]).arg(&data), 1, "16 hexadecimal digits");
+    assert!(listed().starts_with("No enrolment"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use support::{Client, Pair, enrol, patiently, rng};
 use tacit_proto::frame::{Answer, Refusal, Request};
 use tacit_proto::{EndOf, EnrolCode, Permit, PermitHash, SealedBox};
 use tacit_server::spool::{Change, EnrolmentId, RedbSpool, Spool, SpoolError};
-use tacit_server::{Config, Enrolled, Enrolments, Offer, Relay, RevokeError, Revoked};
+use tacit_server::{Config, Enrolments, Listed, Offer, Relay, RevokeError, Revoked};
 use tempfile::TempDir;
 use tokio::io::DuplexStream;
 
@@ -170,10 +170,15 @@ async fn unspent_permits_are_worth_nothing_any_more_and_channels_go_on() {
     let (id, permits) = setting.enrolled(3).await;
     let (other, others) = setting.enrolled(2).await;
     let pair = Pair::open(&mut setting.connect().await, &permits[0]).await;
-    let mut listed =
-        vec![Enrolled { id, unspent: 2, given: Some(3) }, Enrolled { id: other, unspent: 2, given: Some(2) }];
-    listed.sort_by_key(|enrolled| enrolled.id);
-    assert_eq!(setting.relay.enrolments(), listed);
+    let used = |id: EnrolmentId, channels_left, given| Listed {
+        enrolment: id.to_hex(),
+        link_until: None,
+        channels_left,
+        channels_given: Some(given),
+    };
+    let mut listed = vec![used(id, 2, 3), used(other, 2, 2)];
+    listed.sort_by(|one, two| one.enrolment.cmp(&two.enrolment));
+    assert_eq!(setting.relay.enrolments().unwrap(), listed);
 
     let revoked = setting.relay.revoke(id).await.unwrap();
     assert_eq!(revoked, Revoked { permits: 2, unused_code: false, durable: true });
@@ -199,7 +204,7 @@ async fn a_permit_that_was_being_spent_while_it_was_revoked_does_not_come_back_w
         async move { relay.revoke(id).await }
     });
     patiently(async {
-        while setting.relay.enrolments().iter().any(|enrolled| enrolled.unspent > 0) {
+        while !setting.relay.enrolments().unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
     })
