@@ -28,6 +28,12 @@ pub(crate) enum Command {
     Init(Init),
     /// Check the configuration, and show what follows from it.
     CheckConfig(Place),
+    /// Look for what would keep the relay from serving well. Each line says what to do.
+    Doctor(Place),
+    /// Give the disk back what deleted boxes took. The relay must not run.
+    Compact(Place),
+    /// Bring the data folder to this version's format. `run` does it too; this does nothing else.
+    Migrate(Place),
     /// Print a link by which one therapist's device enrols. Works while the relay runs.
     Enrol(Enrol),
     /// List the enrolments that have something left: an unused link, or channels that may still be opened.

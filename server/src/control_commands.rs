@@ -53,7 +53,7 @@ struct Told<'a>(&'a Status);
 
 impl std::fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Status { version, up, drained, pressure, spool_writable, holds, hold, counted, usage, .. } = self.0;
+        let Status { version, up_secs, drained, pressure, spool_writable, holds, hold, counted, usage, .. } = self.0;
         let state = match (drained, spool_writable) {
             (Some(_), _) => "drained: nobody is served; `tacit-server resume` ends that",
             (None, false) => {
@@ -62,7 +62,7 @@ impl std::fmt::Display for Told<'_> {
             (None, true) => "serving",
         };
         writeln!(f, "tacit-server {version}, {state}")?;
-        writeln!(f, "  up            {}", length(*up))?;
+        writeln!(f, "  up            {}", length(Duration::from_secs(*up_secs)))?;
         writeln!(f, "  channels      {}, {} ends attached now", holds.channels, holds.attached)?;
         writeln!(
             f,
@@ -100,7 +100,7 @@ pub(crate) fn length(time: Duration) -> String {
 }
 
 /// As people say it: three digits and a unit.
-fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KB", "MB", "GB", "TB"];
     let unit = (1..UNITS.len()).take_while(|unit| bytes >> (10 * unit) > 0).last().unwrap_or(0);
     match unit {

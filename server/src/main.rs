@@ -3,10 +3,12 @@
 mod args;
 mod check_command;
 mod control_commands;
+mod doctor_command;
 mod enrol_command;
 mod enrolment_commands;
 mod init_command;
 mod run_command;
+mod spool_commands;
 
 use std::process::ExitCode;
 
@@ -23,6 +25,9 @@ fn main() -> ExitCode {
         Some(Command::Run(run)) => run_command::run(&run),
         Some(Command::Init(init)) => init_command::init(&init),
         Some(Command::CheckConfig(place)) => check_command::check(&place),
+        Some(Command::Doctor(place)) => doctor_command::doctor(&place),
+        Some(Command::Compact(place)) => spool_commands::compact(&place),
+        Some(Command::Migrate(place)) => spool_commands::migrate(&place),
         Some(Command::Enrol(enrol)) => enrol_command::enrol(&enrol),
         Some(Command::Enrolments(show)) => enrolment_commands::list(&show),
         Some(Command::Revoke(revoke)) => enrolment_commands::revoke(&revoke),

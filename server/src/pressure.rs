@@ -111,7 +111,9 @@ pub struct Usage {
 }
 
 impl Usage {
-    pub(crate) fn pressure(&self) -> Pressure {
+    /// How scarce things are with that.
+    #[must_use]
+    pub fn pressure(&self) -> Pressure {
         let reusable = self.spool_file.saturating_sub(self.waiting);
         let disk_left = self.disk_share.saturating_sub(self.waiting).min(self.disk_free.saturating_add(reusable));
         let tight = (self.disk_share / 4).min(ENOUGH_DISK);
@@ -124,7 +126,8 @@ impl Usage {
     }
 
     /// Measures it. What cannot be measured counts as plenty: the disk's own errors are heard all the same.
-    pub(crate) fn measure(waiting: u64, config: &Config) -> Self {
+    #[must_use]
+    pub fn measure(waiting: u64, config: &Config) -> Self {
         let (disk_size, disk_free) = rustix::fs::statvfs(&config.data).map_or((u64::MAX, u64::MAX), |disk| {
             (disk.f_blocks.saturating_mul(disk.f_frsize), disk.f_bavail.saturating_mul(disk.f_frsize))
         });

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tacit_server::Relay;
 use tacit_server::settings::{LogFormat, Settings};
 use tokio::net::TcpListener;
@@ -16,6 +17,7 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     let settings = args.settings()?;
     start_log(&settings)?;
     let (listen, config) = (settings.listen()?, settings.config()?);
+    allow_many_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(listen);
@@ -41,6 +43,14 @@ fn start_log(settings: &Settings) -> Result<(), Failure> {
     };
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines.with_filter(own)))?;
     Ok(())
+}
+
+/// Every connection is a file; many systems allow a process 1,024 at first, and many more if it asks.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Says that it serves, and on an empty relay what to do next.

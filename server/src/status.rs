@@ -1,6 +1,7 @@
 //! How a running relay is, for its operator.
 
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +28,8 @@ impl Since {
 pub struct Status {
     /// The program's version.
     pub version: String,
-    /// For how long it has been running.
-    pub up: Duration,
+    /// For how many seconds it has been running.
+    pub up_secs: u64,
     /// If it is drained: what people are told.
     pub drained: Option<String>,
     /// How scarce disk and memory are.
@@ -40,7 +41,9 @@ pub struct Status {
     /// Seconds that an undelivered box is kept.
     pub hold: u32,
     /// What was counted since it started, by name.
-    pub counted: Vec<(String, u64)>,
+    pub counted: BTreeMap<String, u64>,
+    /// Most files that its process may have open; `None` if there is no limit.
+    pub file_limit: Option<u64>,
     /// What it uses.
     pub usage: Usage,
 }
@@ -51,13 +54,14 @@ impl Status {
         let holds = hub.tally();
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            up: since.0.elapsed(),
+            up_secs: since.0.elapsed().as_secs(),
             drained: lock(&hub.maintenance).clone(),
             pressure: hub.pressure(),
             spool_writable: hub.queue.is_writable(),
             holds,
             hold: config.limits.hold,
-            counted: Counter::ALL.map(|counter| (counter.name().to_owned(), hub.counters.get(counter))).to_vec(),
+            counted: Counter::ALL.map(|counter| (counter.name().to_owned(), hub.counters.get(counter))).into(),
+            file_limit: rustix::process::getrlimit(rustix::process::Resource::Nofile).current,
             usage: Usage::measure(holds.bytes, config),
         }
     }

@@ -184,6 +184,55 @@ fn a_configuration_file_says_the_same_to_both_commands() {
     drop(relay);
 }
 
+#[test]
+fn init_writes_what_runs_and_never_over_what_is_there() {
+    let (folder, data) = data();
+    let init = || {
+        let mut init = program();
+        init.arg("init").arg("--folder").arg(folder.path()).arg("--data").arg(&data);
+        init.args(["--url", "ws://127.0.0.1:7443", "--tls", "off", "--operator", "A practice"]);
+        init
+    };
+    let written = output(&mut init());
+    assert!(written.status.success(), "{}", text(&written.stderr));
+    let config = folder.path().join("tacit.toml");
+    assert!(std::fs::read_to_string(folder.path().join("tacit-server.service")).unwrap().contains("ExecStart="));
+    fails(&mut init(), 1, "is left as it is");
+    fails(program().arg("init").arg("--folder").arg(&data), 1, "--url is missing");
+
+    let checked = output(program().arg("check-config").arg("--config").arg(&config));
+    assert!(text(&checked.stdout).starts_with("The configuration can be used."), "{}", text(&checked.stderr));
+    let _relay = Process::start_with(program().arg("--config").arg(&config).args(["--listen", "127.0.0.1:0"]));
+    let status = output(program().args(["status", "--json", "--config"]).arg(&config));
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["hold"], 21 * 24 * 3_600);
+    for command in ["drain", "resume"] {
+        assert!(output(program().arg(command).arg("--config").arg(&config)).status.success());
+    }
+}
+
+#[test]
+fn the_doctor_finds_what_is_bad_and_says_what_to_do() {
+    let (_folder, data) = data();
+    let examined = |more: &[&str]| {
+        let examined = output(
+            program().args(["doctor", "--data"]).arg(&data).envs(more.iter().filter_map(|set| set.split_once('='))),
+        );
+        (text(&examined.stdout).to_owned(), examined.status.success())
+    };
+    let _relay = Process::start_with(program().args(["--listen", "127.0.0.1:0", "--data"]).arg(&data));
+    let (report, _) = examined(&[]);
+    assert!(report.contains("ok    relay          has been running"), "{report}");
+    assert!(report.contains("ok    data folder    is its owner's alone"), "{report}");
+    let (report, is_well) = examined(&["TACIT_TLS=pinned", "TACIT_URL=wss://no-such-name.invalid"]);
+    assert!(report.contains("BAD   name ") && report.contains("make an A or AAAA record"), "{report}");
+    assert!(!is_well);
+    std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    assert!(examined(&[]).0.contains("BAD   data folder    can be entered by others; chmod 700"));
+    let (report, _) = examined(&["TACIT_TLS=files"]);
+    assert!(report.contains("BAD   configuration  tls = \"files\" needs `certificate`"), "{report}");
+}
+
 // Errors.
 
 fn fails(program: &mut Command, code: i32, says: &str) {
