@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(commit(&queue, &mut batch, &spool), [true]);
         spool.fail(true);
         queue.push([(Change::ForgetChannel(CHANNEL), OnFailure::Retry)]);
-        assert_eq!(commit(&queue, &mut batch, &spool), []);
+        assert!(commit(&queue, &mut batch, &spool).is_empty());
         spool.fail(false);
         queue.push([(Change::PutChannel(CHANNEL, row(2)), OnFailure::Tell)]);
         assert_eq!(commit(&queue, &mut batch, &spool), [true, true], "what was kept is told when it is made");
