@@ -7,6 +7,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 mod backlog;
+pub mod backup;
 mod channel;
 mod committer;
 mod config;

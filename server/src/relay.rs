@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use crate::backup::Backups;
 use crate::committer::Committer;
 use crate::config::{Config, ConfigError};
 use crate::connection::{self, Stage};
@@ -63,6 +64,7 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
 pub struct Relay {
     hub: Arc<Hub>,
     config: Arc<Config>,
+    spool: Arc<dyn Spool>,
     stage: watch::Sender<Stage>,
     control_socket: ControlSocket,
     // In this order: the reader reports to channels, whose changes the committer then still makes.
@@ -99,15 +101,19 @@ impl Relay {
         hub.tidy_enrolments();
         let reader = Reader::start(Arc::clone(&hub), Arc::clone(&spool), &stop, loads)
             .map_err(system("the reader's thread cannot be started"))?;
-        let committer = Committer::start(Arc::clone(&hub.queue), spool, {
+        let committer = Committer::start(Arc::clone(&hub.queue), Arc::clone(&spool), {
             let hub = Arc::clone(&hub);
             let mut scratch = Scratch::default();
             move |change, durable| hub.committed(&mut scratch, change, durable)
         })
         .map_err(system("the committer's thread cannot be started"))?;
         let (stage, _) = watch::channel(Stage::Serving);
+<<<<<<< HEAD
         let control_socket = ControlSocket::open(&config.data);
         Ok(Self { hub, config: Arc::new(config), stage, control_socket, reader, committer })
+=======
+        Ok(Self { hub, config: Arc::new(config), spool, stage, reader, committer })
+>>>>>>> spool
     }
 
     /// What is counted.
@@ -138,6 +144,12 @@ impl Relay {
     /// [`RevokeError`], which says what to do.
     pub async fn revoke(&self, id: EnrolmentId) -> Result<Revoked, RevokeError> {
         self.hub.revoke(id).await
+    }
+
+    /// Whence backups are written while this relay runs.
+    #[must_use]
+    pub fn backups(&self) -> Backups {
+        Backups::of(Arc::clone(&self.spool), self.hub.enrolments.clone())
     }
 
     /// Serves one device on any stream: TCP, TLS, a pipe in memory, a simulated network.

@@ -18,6 +18,7 @@ mod overlay;
 mod recovery;
 mod redb_spool;
 mod rows;
+mod snapshot;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -27,8 +28,15 @@ pub use enrolments::{EnrolmentId, NotAnEnrolmentId, SpentCode};
 pub use maintenance::Compaction;
 pub use migration::Migration;
 pub use redb_spool::RedbSpool;
+<<<<<<< HEAD
 pub(crate) use storage::DATABASE;
+=======
+pub use snapshot::KeptRow;
+pub(crate) use storage::Aside;
+>>>>>>> spool
 pub use storage::{DataDir, Storage};
+
+use std::ops::ControlFlow;
 
 use tacit_proto::{ChannelId, EndOf, EndPublic, EnrolCodeHash, Incarnation, PermitHash, SealedBox, SizeClass};
 
@@ -171,6 +179,11 @@ pub enum SpoolError {
     /// Nothing is there.
     #[error("there is no spool in this data folder; check which folder was meant")]
     NoSpool,
+    /// Something is there that would be lost.
+    #[error(
+        "this data folder has a spool already; give an empty folder, or move its spool.redb and epoch.keys away first"
+    )]
+    HasSpool,
 }
 
 /// Durable storage of a relay. Blocking: called from the committer's thread and from reader threads, never from async
@@ -187,6 +200,13 @@ pub trait Spool: Send + Sync + 'static {
     /// # Errors
     /// [`SpoolError::Read`] if the disk cannot be read now; [`SpoolError::Damaged`] if a box cannot be read back.
     fn load(&self, of: EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, SpoolError>;
+
+    /// Hands over what a backup keeps, row by row, all as of one moment. No box is among it, and no key to one. Whoever
+    /// takes the rows may break off.
+    ///
+    /// # Errors
+    /// [`SpoolError::Read`] if the disk cannot be read now; [`SpoolError::Damaged`] if a row cannot be read back.
+    fn snapshot(&self, take: &mut dyn FnMut(KeptRow) -> ControlFlow<()>) -> Result<(), SpoolError>;
 
     /// Ends the epoch: wraps the live backlog keys anew and destroys the key of the epoch before, so that what was
     /// deleted then can never be opened again. Called hourly.

@@ -1,13 +1,14 @@
 //! A spool in memory for the tests of the deterministic parts. It checks what every spool may rely on.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tacit_proto::{ChannelId, EndOf, Incarnation, PermitHash, SealedBox};
 
 use crate::lock;
-use crate::spool::{BoxKey, Change, ChannelRow, EnrolmentId, Recovered, Spool, SpoolError, Waiting};
+use crate::spool::{BoxKey, Change, ChannelRow, EnrolmentId, KeptRow, Recovered, Spool, SpoolError, Waiting};
 
 #[derive(Clone, Debug, Default)]
 struct Rows {
@@ -116,6 +117,14 @@ impl Spool for MemorySpool {
         let rows = lock(&self.rows);
         let boxes = rows.boxes.range((of, from)..=(of, u64::MAX)).take(most);
         Ok(boxes.map(|((_, seq), (_, sealed))| (*seq, sealed.clone())).collect())
+    }
+
+    fn snapshot(&self, take: &mut dyn FnMut(KeptRow) -> ControlFlow<()>) -> Result<(), SpoolError> {
+        let rows = lock(&self.rows);
+        let channels = rows.channels.iter().map(|(id, row)| KeptRow::Channel(*id, row.clone()));
+        let permits = rows.permits.iter().map(|(permit, id)| KeptRow::Permit(*permit, *id));
+        let _ = channels.chain(permits).try_for_each(take);
+        Ok(())
     }
 
     fn turn_epoch(&self) -> Result<(), SpoolError> {

@@ -5,12 +5,13 @@
 mod support;
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex};
 
 use support::{Client, Pair, enrol, patiently, rng};
 use tacit_proto::frame::{Answer, Refusal, Request};
 use tacit_proto::{EndOf, EnrolCode, Permit, PermitHash, SealedBox};
-use tacit_server::spool::{Change, EnrolmentId, RedbSpool, Spool, SpoolError};
+use tacit_server::spool::{Change, EnrolmentId, KeptRow, RedbSpool, Spool, SpoolError};
 use tacit_server::{Config, Enrolments, Listed, Offer, Relay, RevokeError, Revoked};
 use tempfile::TempDir;
 use tokio::io::DuplexStream;
@@ -81,6 +82,10 @@ impl Spool for Gated {
 
     fn load(&self, of: EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, SpoolError> {
         self.spool.load(of, from, most)
+    }
+
+    fn snapshot(&self, take: &mut dyn FnMut(KeptRow) -> ControlFlow<()>) -> Result<(), SpoolError> {
+        self.spool.snapshot(take)
     }
 
     fn turn_epoch(&self) -> Result<(), SpoolError> {

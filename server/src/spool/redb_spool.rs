@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -20,7 +21,7 @@ use super::recovery::{mostly_dead, recover};
 use super::rows::{BACKLOGS, BOXES, MAX_SEQ, box_from_key, box_key, end_from_key, end_key};
 use super::storage::{DataDir, Storage};
 use super::transaction::{Failed, Tables, Undo, transact};
-use super::{Change, Recovered, Spool, SpoolError};
+use super::{Change, KeptRow, Recovered, Spool, SpoolError};
 
 /// No file that nothing was ever committed to is longer: redb makes it 72 KiB.
 const UNFOUNDED_LEN: u64 = 128 << 10;
@@ -32,14 +33,14 @@ const UNFOUNDED_LEN: u64 = 128 << 10;
 ///
 /// Locks are taken in the order of the fields.
 pub struct RedbSpool {
-    writer: Mutex<Writer>,
+    pub(super) writer: Mutex<Writer>,
     state: RwLock<State>,
     chains: Mutex<Chains>,
     storage: Box<dyn Storage>,
 }
 
 /// What only the writer touches.
-struct Writer {
+pub(super) struct Writer {
     slots: SlotFile,
     /// The key of an epoch that could not begin yet. Rows may be wrapped under it if the failure came late, so it is
     /// tried again and not replaced.
@@ -51,9 +52,9 @@ struct Writer {
 }
 
 /// What readers share with the writer.
-struct State {
+pub(super) struct State {
     /// `None` after an error, until it was opened again.
-    db: Option<Database>,
+    pub(super) db: Option<Database>,
     /// Whether `db` is the file, and not what shows of it while it cannot be written.
     writable: bool,
     /// Counts the openings, so that an error is not held against a later one.
@@ -125,7 +126,7 @@ impl RedbSpool {
     }
 
     /// Runs one transaction of the writer. After an error nothing of it was made, or will be seen to have been.
-    fn write<T>(
+    pub(super) fn write<T>(
         &self,
         writer: &mut Writer,
         work: impl FnOnce(&mut Tables<'_>, &Keyring) -> Result<T, Fault>,
@@ -180,7 +181,7 @@ impl RedbSpool {
     }
 
     /// Opens the database again if an error closed it, if need be without the means to write to it.
-    fn ensure_readable(&self, writer: &mut Writer) -> Result<(), Fault> {
+    pub(super) fn ensure_readable(&self, writer: &mut Writer) -> Result<(), Fault> {
         if self.read().db.is_some() {
             return Ok(());
         }
@@ -257,7 +258,7 @@ impl RedbSpool {
         Ok(boxes)
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, State> {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -295,6 +296,10 @@ impl Spool for RedbSpool {
         Err(last.unwrap_or_else(closed).on_read())
     }
 
+    fn snapshot(&self, take: &mut dyn FnMut(KeptRow) -> ControlFlow<()>) -> Result<(), SpoolError> {
+        self.read_snapshot(take)
+    }
+
     fn turn_epoch(&self) -> Result<(), SpoolError> {
         self.turn(&mut lock(&self.writer)).map_err(Fault::on_write)
     }
@@ -311,7 +316,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn closed() -> Fault {
+pub(super) fn closed() -> Fault {
     Fault::Io("it is closed after an error".to_owned())
 }
 
