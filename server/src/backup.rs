@@ -27,10 +27,13 @@ mod restore;
 mod tests;
 mod write;
 
-pub use restore::{RestoreError, Restored, restore};
+pub use restore::{RestoreError, Restored, check, restore};
 pub use write::{BackupError, Backups, Extras};
 
 use crate::spool::KeptRow;
+
+/// Names of the files that a backup keeps.
+const KEPT: [&str; 1] = ["relay.key"];
 
 /// How many of each a backup has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +64,14 @@ impl Contents {
 pub struct KeptFile {
     name: String,
     text: String,
+}
+
+/// The files of a data folder that a backup keeps: the key that links pin, if there is one. Without it, no device would
+/// know the restored relay again.
+#[must_use]
+pub fn kept_files(data: &std::path::Path) -> Vec<KeptFile> {
+    let read = |name: &str| KeptFile::new(name, std::fs::read_to_string(data.join(name)).ok()?).ok();
+    KEPT.into_iter().filter_map(read).collect()
 }
 
 /// A name that no kept file may have.

@@ -159,6 +159,19 @@ pub(crate) fn give_to_owner_of(folder: &Path, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives everything in a data folder to the folder's owner.
+///
+/// # Errors
+/// As of [`give_to_owner_of`].
+pub(crate) fn hand_over(data: &Path) -> io::Result<()> {
+    for folder in [data.to_owned(), data.join(FOLDER)] {
+        for entry in fs::read_dir(folder)? {
+            give_to_owner_of(data, &entry?.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Opens a file for writing anew that only its owner may read.
 pub(crate) fn private_file(path: &Path) -> io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();

@@ -1,6 +1,7 @@
 //! `tacit-server`: the relay as a program.
 
 mod args;
+mod backup_commands;
 mod check_command;
 mod control_commands;
 mod doctor_command;
@@ -28,6 +29,8 @@ fn main() -> ExitCode {
         Some(Command::Doctor(place)) => doctor_command::doctor(&place),
         Some(Command::Compact(place)) => spool_commands::compact(&place),
         Some(Command::Migrate(place)) => spool_commands::migrate(&place),
+        Some(Command::Backup(backup)) => backup_commands::backup(&backup),
+        Some(Command::Restore(restore)) => backup_commands::restore(&restore),
         Some(Command::Enrol(enrol)) => enrol_command::enrol(&enrol),
         Some(Command::Enrolments(show)) => enrolment_commands::list(&show),
         Some(Command::Revoke(revoke)) => enrolment_commands::revoke(&revoke),

@@ -108,12 +108,8 @@ impl Relay {
         })
         .map_err(system("the committer's thread cannot be started"))?;
         let (stage, _) = watch::channel(Stage::Serving);
-<<<<<<< HEAD
         let control_socket = ControlSocket::open(&config.data);
-        Ok(Self { hub, config: Arc::new(config), stage, control_socket, reader, committer })
-=======
-        Ok(Self { hub, config: Arc::new(config), spool, stage, reader, committer })
->>>>>>> spool
+        Ok(Self { hub, config: Arc::new(config), spool, stage, control_socket, reader, committer })
     }
 
     /// What is counted.
@@ -178,6 +174,7 @@ impl Relay {
             config: Arc::clone(&self.config),
             stage: self.stage.clone(),
             since: Since::now(),
+            backups: self.backups(),
         };
         let control = chores.spawn(control.run(control_socket));
         // Every connection holds a sender: when none is left, all have ended.

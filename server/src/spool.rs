@@ -28,12 +28,8 @@ pub use enrolments::{EnrolmentId, NotAnEnrolmentId, SpentCode};
 pub use maintenance::Compaction;
 pub use migration::Migration;
 pub use redb_spool::RedbSpool;
-<<<<<<< HEAD
-pub(crate) use storage::DATABASE;
-=======
 pub use snapshot::KeptRow;
-pub(crate) use storage::Aside;
->>>>>>> spool
+pub(crate) use storage::{Aside, DATABASE};
 pub use storage::{DataDir, Storage};
 
 use std::ops::ControlFlow;

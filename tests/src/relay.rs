@@ -68,17 +68,31 @@ impl Relay {
         self.child = child;
     }
 
+    /// Runs `tacit-server COMMAND ARGUMENTS --data …`, which must succeed: what it printed.
+    pub fn operate(&self, command: &str, arguments: &[&str]) -> String {
+        let done = Command::new(binary("tacit-server"))
+            .arg(command)
+            .args(arguments)
+            .arg("--data")
+            .arg(self.data.path().join("data"))
+            // A relay that is installed on this machine is another one.
+            .env("TACIT_CONFIG", "/dev/null")
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    }
+
     /// An enrolment link, as the operator makes it: with the real command, while the relay runs.
     #[must_use]
     pub fn enrolment(&self, channels: u16) -> String {
-        let made = Command::new(binary("tacit-server"))
-            .args(["enrol", "--data"])
-            .arg(self.data.path().join("data"))
-            .args(["--channels", &channels.to_string()])
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+        self.operate("enrol", &["--channels", &channels.to_string()]).trim().to_owned()
+    }
+
+    /// The disk of the killed relay is gone.
+    pub fn lose_disk(&mut self) {
+        self.kill();
+        std::fs::remove_dir_all(self.data.path().join("data")).unwrap();
     }
 }
 

@@ -13,7 +13,7 @@ use tacit_proto::EnrolCodeHash;
 use super::lines::{FileLine, Head, Line, Tally, VERSION};
 use super::{Contents, KeptFile};
 use crate::Clock;
-use crate::enrolment::{Enrolments, Offer, private_file};
+use crate::enrolment::{Enrolments, Offer, hand_over, private_file};
 use crate::spool::{Aside, Hour, KeptRow, Phase, RedbSpool, SpoolError};
 
 /// Longest line that is read: bounds the memory that a file of another kind can take.
@@ -66,6 +66,19 @@ pub enum RestoreError {
     Write(io::Error),
 }
 
+/// Reads a backup to its end, and tells what is in it. Nothing is made.
+///
+/// # Errors
+/// [`RestoreError`], which says what is wrong with it.
+pub fn check(mut from: impl Read + Seek) -> Result<Contents, RestoreError> {
+    let mut rest = Rest::default();
+    read_items(&mut from, |item| {
+        rest.take(item);
+        Ok(())
+    })?;
+    Ok(rest.contents)
+}
+
 /// Restores a backup into a data folder, made if it is missing. The backup is read twice: it is checked to its end before
 /// anything is made. The spool is put in place last, in one step; after any failure or crash before that, restore again.
 ///
@@ -99,7 +112,7 @@ pub fn restore(mut from: impl Read + Seek, data: &Path, hold: u32, clock: &Clock
         files.iter().try_for_each(|file| put_file(data, file))?;
         aside.put_in_place()
     };
-    put_in_place().map_err(RestoreError::Write)?;
+    put_in_place().and_then(|()| hand_over(data)).map_err(RestoreError::Write)?;
     let files = files.into_iter().map(|file| file.name).collect();
     Ok(Restored { contents, closed_invites, configuration, files })
 }

@@ -11,13 +11,9 @@ use redb::backends::FileBackend;
 use super::SpoolError;
 use super::fault::Fault;
 
-<<<<<<< HEAD
 /// The database's file in a data folder.
 pub(crate) const DATABASE: &str = "spool.redb";
-=======
-const DATABASE: &str = "spool.redb";
 const ASIDE: &str = "restoring.redb";
->>>>>>> spool
 const EPOCH_KEYS: &str = "epoch.keys";
 
 /// The two files of an embedded spool. It is opened again and again: after an I/O error redb wants a fresh handle.
