@@ -179,9 +179,9 @@ pub(crate) struct Drain {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Init {
-    /// The folder for tacit.toml and tacit-server.service.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub(crate) folder: PathBuf,
+    /// The folder for tacit.toml and tacit-server.service [default: this one; with the package, /etc/tacit].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
     /// Where devices reach the relay: wss://relay.example, or wss://192.0.2.7:7443 in a clinic's own network.
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<RelayAddress>,
