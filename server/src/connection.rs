@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::counters::Counter;
 use crate::hub::{Hub, welcome};
+use crate::pages::Pages;
 use crate::session::Session;
 use crate::{Config, handshake};
 
@@ -69,12 +70,18 @@ struct Connection<S> {
 }
 
 /// Serves one device on one stream, until either ends it.
-pub(crate) async fn serve<S>(stream: S, hub: Arc<Hub>, config: Arc<Config>, mut stage: watch::Receiver<Stage>)
-where
+pub(crate) async fn serve<S>(
+    stream: S,
+    hub: Arc<Hub>,
+    config: Arc<Config>,
+    pages: Arc<Pages>,
+    mut stage: watch::Receiver<Stage>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // The handshake's future is large: it must not stay part of this one for the life of the connection.
-    let accepted = Box::pin(timeout(config.handshake_timeout, handshake::accept(stream))).await;
+    let accepted = Box::pin(timeout(config.handshake_timeout, handshake::accept(stream, &pages))).await;
+    drop(pages);
     let Ok(Ok(socket)) = accepted else {
         tracing::debug!("a connection ended before it was a WebSocket");
         return;

@@ -23,6 +23,7 @@ use crate::counters::Counters;
 use crate::enrol::{Listed, RevokeError, Revoked};
 use crate::enrolment::{Enrolments, private_file};
 use crate::hub::{Hub, Scratch};
+use crate::pages::Pages;
 use crate::reader::{LoadQueue, Reader};
 use crate::spool::{EnrolmentId, Recovered, RedbSpool, Spool, SpoolError};
 use crate::status::Since;
@@ -65,6 +66,7 @@ pub struct Relay {
     hub: Arc<Hub>,
     config: Arc<Config>,
     spool: Arc<dyn Spool>,
+    pages: Arc<Pages>,
     stage: watch::Sender<Stage>,
     control_socket: ControlSocket,
     // In this order: the reader reports to channels, whose changes the committer then still makes.
@@ -95,6 +97,7 @@ impl Relay {
         recovered: Recovered,
     ) -> Result<Self, StartError> {
         config.check()?;
+        let pages = Pages::new(&config).map_err(io::Error::other).map_err(system("the relay's page cannot be made"))?;
         let (load_queue, loads) = LoadQueue::new();
         let stop = load_queue.clone();
         let hub = Arc::new(Hub::new(config.rules(), config.clock.clone(), recovered, enrolments, load_queue));
@@ -109,7 +112,8 @@ impl Relay {
         .map_err(system("the committer's thread cannot be started"))?;
         let (stage, _) = watch::channel(Stage::Serving);
         let control_socket = ControlSocket::open(&config.data);
-        Ok(Self { hub, config: Arc::new(config), spool, stage, control_socket, reader, committer })
+        let (config, pages) = (Arc::new(config), Arc::new(pages));
+        Ok(Self { hub, config, spool, pages, stage, control_socket, reader, committer })
     }
 
     /// What is counted.
@@ -153,7 +157,8 @@ impl Relay {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        connection::serve(stream, Arc::clone(&self.hub), Arc::clone(&self.config), self.stage.subscribe())
+        let (hub, config, pages) = (Arc::clone(&self.hub), Arc::clone(&self.config), Arc::clone(&self.pages));
+        connection::serve(stream, hub, config, pages, self.stage.subscribe())
     }
 
     /// Serves until `shutdown` is ready. Then it takes no more requests, makes durable what is under way, tells every

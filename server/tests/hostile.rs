@@ -185,6 +185,28 @@ async fn a_request_for_anything_else_is_answered_with_a_line_that_helps() {
 }
 
 #[tokio::test]
+async fn a_browser_gets_its_page_and_head_gets_the_header_alone() {
+    let relay = TestRelay::start().await;
+    for path in ["/", "/i"] {
+        let page = http(&relay, &format!("GET {path} HTTP/1.1\r\nHost: r\r\nAccept: text/html\r\n\r\n")).await;
+        assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.ends_with("</html>\n"), "{page}");
+        let head = http(&relay, &format!("HEAD {path} HTTP/1.1\r\nHost: r\r\n\r\n")).await;
+        assert_eq!(head, page.split_inclusive("\r\n\r\n").next().unwrap());
+    }
+    assert_eq!(relay.counters.get(Counter::Connections), 0, "a page is no connection of a device");
+}
+
+#[tokio::test]
+async fn what_a_refused_request_still_sends_does_not_destroy_the_answer() {
+    let relay = TestRelay::start().await;
+    let body = "x".repeat(60_000);
+    let request = format!("POST / HTTP/1.1\r\nHost: r\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let response = http(&relay, &request).await;
+    assert!(response.starts_with("HTTP/1.1 405 ") && response.contains("Allow: GET, HEAD\r\n"), "{response}");
+    assert!(response.ends_with("Use GET.\n"), "{response}");
+}
+
+#[tokio::test]
 async fn the_subprotocol_may_be_one_of_several() {
     let relay = TestRelay::start().await;
     let mut stream = TcpStream::connect(relay.addr).await.unwrap();

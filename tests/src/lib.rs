@@ -3,10 +3,12 @@
 //! Nothing here stands in for anything: the relay is the `tacit-server` binary with a redb file, a device is a
 //! [`Client`](core::Client) or the `tacit` binary with a SQLCipher file, and between them is a WebSocket.
 
+mod browser;
 mod device;
 mod process;
 mod relay;
 
+pub use browser::{Browser, Tab};
 pub use device::{Cli, Device};
 pub use process::{binary, kill, random_below};
 pub use relay::Relay;

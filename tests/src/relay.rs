@@ -8,6 +8,9 @@ use tempfile::TempDir;
 
 use crate::process::{binary, kill, random_below};
 
+/// Where its standard error goes.
+const LOG: &str = "log";
+
 /// A running relay. Killed when dropped.
 pub struct Relay {
     data: TempDir,
@@ -47,6 +50,12 @@ impl Relay {
     #[must_use]
     pub fn data(&self) -> &Path {
         self.data.path()
+    }
+
+    /// What it has logged so far, over all its lives.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.data.path().join(LOG)).unwrap()
     }
 
     /// The process.
@@ -104,6 +113,7 @@ impl Drop for Relay {
 
 /// None: it does not get ready, for instance because the port is taken.
 fn spawn(folder: &Path, listen: &str) -> Option<(Child, String)> {
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join(LOG)).unwrap();
     let mut child = Command::new(binary("tacit-server"))
         .arg("--config")
         .arg(folder.join("test.toml"))
@@ -111,7 +121,7 @@ fn spawn(folder: &Path, listen: &str) -> Option<(Child, String)> {
         .arg(folder.join("data"))
         .args(["--listen", listen])
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(log)
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
