@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(commit(&queue, &mut batch, &spool), [true]);
         spool.fail(true);
         queue.push([(Change::ForgetChannel(CHANNEL), OnFailure::Retry)]);
-        assert_eq!(commit(&queue, &mut batch, &spool), []);
+        assert_eq!(commit(&queue, &mut batch, &spool), [] as [bool; 0]);
         spool.fail(false);
         queue.push([(Change::PutChannel(CHANNEL, row(2)), OnFailure::Tell)]);
         assert_eq!(commit(&queue, &mut batch, &spool), [true]);

@@ -177,11 +177,13 @@ impl Hub {
 
     // What connections ask for.
 
-    /// Opens a channel, spending a permit in the same transaction.
-    pub(crate) fn open(&self, scratch: &mut Scratch, open: &Open, asker: Asker<Conn>) {
+    /// Opens a channel, spending a permit in the same transaction. Returns whether there was no wrong permit.
+    pub(crate) fn open(&self, scratch: &mut Scratch, open: &Open, asker: Asker<Conn>) -> bool {
         if open.join_by.get() > self.rules.hold {
-            return self.refuse(&asker, Refusal::TooLarge);
+            self.refuse(&asker, Refusal::TooLarge);
+            return true;
         }
+        let mut was_good = true;
         let permit = open.permit.hash();
         let mut shard = lock(self.shard(&open.channel));
         let mut cx = Context { now: self.now(), rules: &self.rules, fx: &mut scratch.fx };
@@ -193,9 +195,13 @@ impl Hub {
                 let channel = Channel::open(&mut cx, open, asker);
                 shard.insert(open.channel, Box::new(channel));
             }
-            _ => self.refuse(&asker, Refusal::NoPermit),
+            _ => {
+                was_good = false;
+                self.refuse(&asker, Refusal::NoPermit);
+            }
         }
         self.carry_out(scratch);
+        was_good
     }
 
     /// The keys that a proof for an end is tried against, whether or not the channel exists.
