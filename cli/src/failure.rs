@@ -4,8 +4,8 @@ use std::io;
 
 use serde::Serialize;
 use tacit_client_core::{
-    ContactError, EndedWhy, EnrolError, InviteError, JoinError, Offer, OpenError, Outcome, SendError, StoreError,
-    WaitError,
+    AuthorityError, ContactError, EndedWhy, EnrolError, InviteError, JoinError, Offer, OpenError, Outcome, SendError,
+    StoreError, WaitError,
 };
 
 use crate::describe;
@@ -15,6 +15,8 @@ use crate::describe;
 pub(crate) enum Failure {
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -133,6 +135,7 @@ impl Failure {
                 OpenError::NewerFormat => "newer_format",
                 OpenError::Io(_) => "home_unusable",
             },
+            Self::Authority(_) => "authority_unusable",
             Self::Store(error) => store(error),
             Self::Enrol(error) => match error {
                 EnrolError::Link(_) => "bad_link",

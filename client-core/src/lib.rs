@@ -18,7 +18,9 @@ mod types;
 
 pub use client::Client;
 pub use content::MAX_TEXT;
-pub use error::{ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, StoreError, WaitError};
+pub use error::{
+    AuthorityError, ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, StoreError, WaitError,
+};
 pub use store::StoreKey;
 pub use tacit_proto::link::{AddressError, LinkError};
 pub use types::{

@@ -1,28 +1,44 @@
 //! One connection: a WebSocket around a [`Session`]. It writes what is there, then reads; while a write is stuck, nothing
 //! is read and nothing is taken out of a backlog, so a slow device costs what one batch of frames weighs.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use tacit_proto::SizeClass;
 use tacit_proto::frame::{Event, FrameError, FromRelay, ToRelay};
+use tacit_proto::limits::MAX_FRAME;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::http::HeaderMap;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use crate::accept::{Visit, is_proxy};
 use crate::counters::Counter;
 use crate::hub::{Hub, welcome};
+use crate::limits::{Guest, Pace, UNPROVEN_BYTES};
 use crate::pages::Pages;
-use crate::session::Session;
-use crate::{Config, handshake};
+use crate::session::{Session, WRITE_BUDGET};
+use crate::{Config, forwarded, handshake, tls};
 
 /// Frames that are read before what they led to is written.
 const READ_BURST: usize = 32;
+
+/// The most that the buffers of one connection hold, whatever the other side does: those of its WebSocket and of TLS, one
+/// batch of frames on its way out, a frame that waits its turn, and answers to the requests in flight. What a device has
+/// attached comes on top: some 200 bytes an end, of at most 4,096. (Asserted below, and held against a real relay whose
+/// devices do not read, and send halves of messages, in `tests/tests/buffers.rs`.)
+const MOST_BUFFERED: usize = 256 * 1024;
+const _: () = assert!(
+    handshake::WEBSOCKET_BYTES + tls::BUFFERS + WRITE_BUDGET + SizeClass::Large.box_len() + 2 * MAX_FRAME
+        <= MOST_BUFFERED
+);
 
 /// How long the end of a connection may take after its last frame.
 const LINGER: Duration = Duration::from_secs(2);
@@ -62,41 +78,79 @@ struct Connection<S> {
     socket: WebSocketStream<S>,
     session: Session,
     config: Arc<Config>,
+    guest: Guest,
     frames: Vec<FromRelay>,
     /// A request beyond those in flight. While it waits, nothing is read.
     parked: Option<ToRelay>,
+    opened: Instant,
     heard: Instant,
     asked: bool,
+    /// What came, in bytes, until an end is proven.
+    unproven: Option<usize>,
+    pace: Pace,
+    /// It sends faster than it may: nothing is read before.
+    paused: Option<Instant>,
+}
+
+/// What a connection is served with.
+pub(crate) struct Context {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) pages: Arc<Pages>,
+    pub(crate) stage: watch::Receiver<Stage>,
 }
 
 /// Serves one device on one stream, until either ends it.
-pub(crate) async fn serve<S>(
-    stream: S,
-    hub: Arc<Hub>,
-    config: Arc<Config>,
-    pages: Arc<Pages>,
-    mut stage: watch::Receiver<Stage>,
-) where
+pub(crate) async fn serve<S>(stream: S, visit: Visit)
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let Visit { door: Context { hub, config, pages, mut stage }, mut guest, opened, proxy } = visit;
     // The handshake's future is large: it must not stay part of this one for the life of the connection.
-    let accepted = Box::pin(timeout(config.handshake_timeout, handshake::accept(stream, &pages))).await;
+    let accepted = Box::pin(timeout_at(
+        opened + config.handshake_timeout,
+        handshake::accept(stream, &pages, |headers| admits(&mut guest, &config, proxy, headers)),
+    ));
+    let accepted = accepted.await;
     drop(pages);
     let Ok(Ok(socket)) = accepted else {
         tracing::debug!("a connection ended before it was a WebSocket");
         return;
     };
     hub.counters.add(Counter::Connections, 1);
-    let session = Session::new(Arc::clone(&hub), config.limits.in_flight);
+    let session = Session::new(Arc::clone(&hub), config.limits.in_flight, &guest);
     let frames = vec![welcome(&hub, &config, *session.challenge())];
-    let mut connection =
-        Connection { socket, session, config, frames, parked: None, heard: Instant::now(), asked: false };
+    let mut connection = Connection {
+        socket,
+        session,
+        config,
+        guest,
+        frames,
+        parked: None,
+        opened,
+        heard: opened,
+        asked: false,
+        unproven: Some(0),
+        pace: Pace::default(),
+        paused: None,
+    };
     let end = connection.run(&mut stage).await;
-    let Connection { socket, session, .. } = connection;
+    let Connection { socket, session, guest, .. } = connection;
     // Its ends are free before the goodbyes, which may take a moment.
     drop(session);
     tracing::debug!(?end, "a connection ended");
     Box::pin(close(socket, end)).await;
+    drop(guest);
+}
+
+/// Whether a connection that came through a proxy may stay: the proxy's header says whose it is.
+fn admits(guest: &mut Guest, config: &Config, proxy: Option<IpAddr>, headers: &HeaderMap) -> bool {
+    let Some(proxy) = proxy else { return true };
+    let origin = forwarded::origin(headers, |ip| is_proxy(config, ip));
+    if origin.is_none() {
+        tracing::debug!("the proxy does not say where a connection comes from: it counts for the proxy's own address");
+    }
+    guest.comes_from(origin.unwrap_or(proxy)).is_ok()
 }
 
 impl<S> Connection<S>
@@ -112,7 +166,6 @@ where
 
     async fn serve(&mut self, stage: &mut watch::Receiver<Stage>) -> Result<End, End> {
         self.write().await?;
-        let opened = Instant::now();
         if *stage.borrow_and_update() == Stage::Ending {
             return self.say_goodbye().await;
         }
@@ -123,7 +176,11 @@ where
             if !finishing && let Some(frame) = self.parked.take_if(|frame| self.session.may_take(frame)) {
                 self.take_frame(frame).await?;
             }
-            let wake = self.next_look(opened);
+            if self.unproven.is_some() && self.session.has_proven() {
+                self.unproven = None;
+                self.guest.is_no_stranger();
+            }
+            let wake = self.next_look();
             tokio::select! {
                 biased;
                 _ = stage.changed() => {
@@ -133,10 +190,10 @@ where
                         return self.say_goodbye().await;
                     }
                 }
-                message = self.socket.next(), if !finishing && self.parked.is_none() => self.read(message).await?,
+                message = self.socket.next(), if self.reads(finishing) => self.read(message).await?,
                 () = self.session.has_post() => {}
                 () = std::future::ready(()), if more => {}
-                () = sleep_until(wake) => self.look(opened).await?,
+                () = sleep_until(wake) => self.look().await?,
             }
         }
     }
@@ -164,14 +221,34 @@ where
         let mut next = Some(first);
         let mut left = READ_BURST;
         while let Some(message) = next {
-            self.heard = Instant::now();
-            self.asked = false;
-            self.take(message.ok_or(End::Gone)?).await?;
+            let message = message.ok_or(End::Gone)?;
+            self.account(&message)?;
+            self.take(message).await?;
             left -= 1;
-            next = match left > 0 && self.parked.is_none() {
+            next = match left > 0 && self.reads(false) {
                 true => self.socket.next().now_or_never(),
                 false => None,
             };
+        }
+        Ok(())
+    }
+
+    const fn reads(&self, finishing: bool) -> bool {
+        !finishing && self.parked.is_none() && self.paused.is_none()
+    }
+
+    /// Something came: what it counts for.
+    fn account(&mut self, message: &Result<Message, Error>) -> Result<(), End> {
+        self.heard = Instant::now();
+        self.asked = false;
+        let bytes = message.as_ref().map_or(0, Message::len);
+        let pause = self.guest.limits().sent(&mut self.pace, bytes);
+        self.paused = (!pause.is_zero()).then(|| self.heard + pause);
+        if let Some(unproven) = &mut self.unproven {
+            *unproven = unproven.saturating_add(bytes);
+            if *unproven > UNPROVEN_BYTES {
+                return Err(End::Close(CloseCode::Policy, "too much came before an end was attached"));
+            }
         }
         Ok(())
     }
@@ -200,21 +277,30 @@ where
         taken.map_err(|_| End::Close(CloseCode::Protocol, "an ack of what was never sent"))
     }
 
-    fn next_look(&self, opened: Instant) -> Instant {
+    fn next_look(&self) -> Instant {
         let silent = self.heard + self.config.keep_alive;
         let silent = if self.asked { silent + self.config.keep_alive } else { silent };
-        match self.session.has_proven() {
-            true => silent,
-            false => silent.min(opened + self.config.unproven_timeout),
-        }
+        let proves = self.proves_until().unwrap_or(silent);
+        silent.min(proves).min(self.paused.unwrap_or(silent))
     }
 
-    /// Looks whether the device proved an end in time, and whether it is still there.
-    async fn look(&mut self, opened: Instant) -> Result<(), End> {
-        if !self.session.has_proven() && opened.elapsed() >= self.config.unproven_timeout {
+    /// A stranger has a few seconds for the handshakes and its first frame, and some more for its first proof.
+    fn proves_until(&self) -> Option<Instant> {
+        let is_silent = self.heard == self.opened;
+        let time = if is_silent { self.config.handshake_timeout } else { self.config.unproven_timeout };
+        (!self.session.has_proven()).then(|| self.opened + time)
+    }
+
+    /// Looks whether the device proved an end in time, whether it may send on, and whether it is still there.
+    async fn look(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        if self.proves_until().is_some_and(|until| until <= now) {
             return Err(End::Close(CloseCode::Policy, "no end was attached in time"));
         }
-        if self.parked.is_some() {
+        if self.paused.take_if(|until| *until <= now).is_some() {
+            return Ok(());
+        }
+        if self.parked.is_some() || self.paused.is_some() {
             // It is we who do not listen.
             self.heard = Instant::now();
             return Ok(());

@@ -62,16 +62,27 @@ pub enum RevokeError {
 }
 
 impl Hub {
-    /// Answers once the permits are durable. A code is good once; the same request again is answered the same.
-    pub(crate) async fn enrol(self: &Arc<Self>, code: &EnrolCode, permits: Vec<PermitHash>, asker: Asker<Conn>) {
+    /// Answers once the permits are durable. A code is good once; the same request again is answered the same. Returns
+    /// whether there was no wrong code.
+    pub(crate) async fn enrol(
+        self: &Arc<Self>,
+        code: &EnrolCode,
+        permits: Vec<PermitHash>,
+        asker: Asker<Conn>,
+    ) -> bool {
         let code = code.hash();
         if let Err(known) = self.code_is_unknown(&code, &permits) {
-            return self.answer(&asker, known);
+            let was_good = known != Answer::Refused(Refusal::NoPermit);
+            self.answer(&asker, known);
+            return was_good;
         }
         let hub = Arc::clone(self);
         let offer = tokio::task::spawn_blocking(move || hub.enrolments.find(&code)).await.ok().flatten();
         match offer.filter(|offer| offer.expires > self.now().unix) {
-            None => self.refuse(&asker, Refusal::NoPermit),
+            None => {
+                self.refuse(&asker, Refusal::NoPermit);
+                return false;
+            }
             Some(offer) if permits.len() > usize::from(offer.permits.get()) => {
                 self.refuse(&asker, Refusal::TooLarge);
             }
@@ -79,6 +90,7 @@ impl Hub {
             Some(_) if self.pressure() != Pressure::Calm => self.refuse(&asker, Refusal::Busy),
             Some(_) => self.begin_enrolment(code, permits, asker),
         }
+        true
     }
 
     fn code_is_unknown(&self, code: &EnrolCodeHash, permits: &[PermitHash]) -> Result<(), Answer> {

@@ -6,14 +6,22 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::handshake::server::{create_response, write_response};
-use tokio_tungstenite::tungstenite::http::{HeaderValue, Method, StatusCode, header::SEC_WEBSOCKET_PROTOCOL};
+use tokio_tungstenite::tungstenite::http::{
+    HeaderMap, HeaderValue, Method, StatusCode, header::SEC_WEBSOCKET_PROTOCOL,
+};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::http::{self, MALFORMED, Refusal, Request};
 use crate::pages::Pages;
 
-/// Measured: 10.8 KiB a connection against 135 KiB with the default of 128 KiB.
-const BUFFER: usize = 8 * 1024;
+/// What is read at once, and from where on what is to be written is. The library's default of 128 KiB costs 135 KiB a
+/// connection; see `benches/idle.rs` for what this costs.
+const BUFFER: usize = 4 * 1024;
+
+/// The most that a connection's WebSocket keeps: a message that is not complete yet with what was read after it, and
+/// messages that the device does not take. Before one is encoded, what was there before it is written, as far as the
+/// device takes it; the library doubles its buffers when they grow.
+pub(crate) const WEBSOCKET_BYTES: usize = 2 * (MAX_FRAME + BUFFER) + 2 * (MAX_FRAME + BUFFER);
 
 /// Why there is no WebSocket.
 #[derive(Debug, thiserror::Error)]
@@ -39,13 +47,17 @@ fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(BUFFER)
         .write_buffer_size(BUFFER)
-        .max_write_buffer_size(BUFFER + 4 * MAX_FRAME)
+        .max_write_buffer_size(2 * (BUFFER + MAX_FRAME))
         .max_message_size(Some(MAX_FRAME))
         .max_frame_size(Some(MAX_FRAME))
 }
 
-/// Makes the WebSocket, or answers with a page, or with what is wrong.
-pub(crate) async fn accept<S>(mut stream: S, pages: &Pages) -> Result<WebSocketStream<S>, HandshakeError>
+/// Makes the WebSocket, or answers with a page, or with what is wrong. `admits` decides by the request's header.
+pub(crate) async fn accept<S>(
+    mut stream: S,
+    pages: &Pages,
+    admits: impl FnOnce(&HeaderMap) -> bool,
+) -> Result<WebSocketStream<S>, HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -56,6 +68,10 @@ where
             return Err(HandshakeError::Refused);
         }
     };
+    if !admits(request.headers()) {
+        http::answer(&mut stream, &pages.refusal(Some(&request), TOO_MANY)).await?;
+        return Err(HandshakeError::Refused);
+    }
     if let Some(page) = pages.page(&request) {
         http::answer(&mut stream, &page).await?;
         return Err(HandshakeError::Page);
@@ -69,6 +85,11 @@ where
     }
     Ok(WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(config())).await)
 }
+
+const TOO_MANY: Refusal = Refusal(
+    StatusCode::TOO_MANY_REQUESTS,
+    "There are as many connections from your address as this relay takes. Try later.",
+);
 
 fn respond(request: &Request) -> Result<Vec<u8>, Refusal> {
     if ![Method::GET, Method::HEAD].contains(request.method()) {

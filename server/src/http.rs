@@ -38,19 +38,32 @@ where
 {
     let mut read = Vec::with_capacity(1_024);
     while read.len() < MAX_REQUEST {
+        let before = read.len();
         if stream.read_buf(&mut read).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        match parse(&read) {
+        // A handshake of TLS, say: no header will end it.
+        if !read.first().is_some_and(u8::is_ascii_uppercase) {
+            return Ok(Err(MALFORMED));
+        }
+        // Parsed once and not at every byte that comes: a header that drips in must cost its sender more than the relay.
+        if !ends_header(&read[before.saturating_sub(3)..]) {
+            continue;
+        }
+        return Ok(match parse(&read) {
             Ok(Some((request, len))) => {
                 let rest = read.split_off(len);
-                return Ok(Ok((request, rest)));
+                Ok((request, rest))
             }
-            Ok(None) => {}
-            Err(refusal) => return Ok(Err(refusal)),
-        }
+            Ok(None) => Err(MALFORMED),
+            Err(refusal) => Err(refusal),
+        });
     }
     Ok(Err(TOO_LONG))
+}
+
+fn ends_header(read: &[u8]) -> bool {
+    read.windows(4).any(|bytes| bytes == b"\r\n\r\n")
 }
 
 fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Refusal> {

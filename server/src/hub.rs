@@ -213,12 +213,14 @@ impl Hub {
 
     // What connections ask for.
 
-    /// Opens a channel, spending a permit in the same transaction.
-    pub(crate) fn open(&self, scratch: &mut Scratch, open: &Open, asker: Asker<Conn>) {
+    /// Opens a channel, spending a permit in the same transaction. Returns whether there was no wrong permit.
+    pub(crate) fn open(&self, scratch: &mut Scratch, open: &Open, asker: Asker<Conn>) -> bool {
         let rules = self.rules();
         if open.join_by.get() > rules.hold {
-            return self.refuse(&asker, Refusal::TooLarge);
+            self.refuse(&asker, Refusal::TooLarge);
+            return true;
         }
+        let mut was_good = true;
         let permit = open.permit.hash();
         let mut shard = lock(self.shard(&open.channel));
         let mut cx = Context { now: self.now(), rules, fx: &mut scratch.fx };
@@ -235,9 +237,13 @@ impl Hub {
                 self.tallies.changed(Tally::default(), channel.tally());
                 shard.insert(open.channel, Box::new(channel));
             }
-            _ => self.refuse(&asker, Refusal::NoPermit),
+            _ => {
+                was_good = false;
+                self.refuse(&asker, Refusal::NoPermit);
+            }
         }
         self.carry_out(scratch);
+        was_good
     }
 
     /// The keys that a proof for an end is tried against, whether or not the channel exists.

@@ -24,6 +24,7 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
         let listener = listener.await.map_err(|error| format!("{listen} cannot be listened on: {error}"))?;
         let relay = Relay::open(config)?;
         let shutdown = until_told_to_end()?;
+        reload_when_told_to(&relay)?;
         announce(&listener, &relay, args)?;
         relay.serve(listener, shutdown).await?;
         Ok(())
@@ -58,7 +59,7 @@ fn announce(listener: &TcpListener, relay: &Relay, args: &Run) -> Result<(), Fai
     // Whoever waits for the next line may run `enrol` at once.
     relay.note_url(listener.local_addr()?);
     let mut out = stdout().lock();
-    writeln!(out, "ready ws://{}", listener.local_addr()?)?;
+    writeln!(out, "ready {}", relay.listening_url(listener.local_addr()?))?;
     if relay.is_empty() {
         writeln!(out, "Nobody is enrolled here yet. For each therapist, run")?;
         writeln!(out, "    tacit-server enrol{}", args.place())?;
@@ -79,6 +80,18 @@ fn until_told_to_end() -> Result<impl Future<Output = ()>, Failure> {
             std::process::exit(1);
         });
     })
+}
+
+/// SIGHUP: certificate files changed. It never ends the program.
+fn reload_when_told_to(relay: &Relay) -> Result<(), Failure> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let reload = relay.reloader();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload();
+        }
+    });
+    Ok(())
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {

@@ -46,6 +46,7 @@ pub struct TestRelay {
     pub addr: SocketAddr,
     pub counters: Arc<Counters>,
     pub data: TempDir,
+    pub reload: Box<dyn Fn() + Send>,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<std::io::Result<()>>,
 }
@@ -66,9 +67,10 @@ impl TestRelay {
         let addr = listener.local_addr().unwrap();
         let relay = Relay::open(config).unwrap();
         let counters = relay.counters();
+        let reload = Box::new(relay.reloader());
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(relay.serve(listener, async { drop(stopped.await) }));
-        Self { addr, counters, data, stop: Some(stop), served }
+        Self { addr, counters, data, reload, stop: Some(stop), served }
     }
 
     pub fn tell_to_end(&mut self) {
@@ -341,6 +343,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         match self.event().await {
             Event::Deliver { seq, payload, .. } => (seq, number_of(&payload)),
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// The next delivery, past the notices that nothing waits.
+    pub async fn next_delivery(&mut self) -> (u64, u32) {
+        loop {
+            match self.event().await {
+                Event::Deliver { seq, payload, .. } => return (seq, number_of(&payload)),
+                Event::Drained(_) => {}
+                other => panic!("{other:?}"),
+            }
         }
     }
 
