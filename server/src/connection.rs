@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::counters::Counter;
+use crate::handshake::HandshakeError;
 use crate::hub::{Hub, welcome};
 use crate::pages::Pages;
 use crate::session::Session;
@@ -82,11 +83,15 @@ pub(crate) async fn serve<S>(
     // The handshake's future is large: it must not stay part of this one for the life of the connection.
     let accepted = Box::pin(timeout(config.handshake_timeout, handshake::accept(stream, &pages))).await;
     drop(pages);
-    let Ok(Ok(socket)) = accepted else {
-        tracing::debug!("a connection ended before it was a WebSocket");
-        return;
+    let socket = match accepted {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(HandshakeError::Page)) => return hub.counters.add(Counter::Pages, 1),
+        Ok(Err(HandshakeError::Ended | HandshakeError::Refused)) | Err(_) => {
+            tracing::debug!("a connection ended before it was a WebSocket");
+            return hub.counters.add(Counter::HandshakesFailed, 1);
+        }
     };
-    hub.counters.add(Counter::Connections, 1);
+    let served = hub.counters.serve();
     let session = Session::new(Arc::clone(&hub), config.limits.in_flight);
     let frames = vec![welcome(&hub, &config, *session.challenge())];
     let mut connection =
@@ -94,7 +99,7 @@ pub(crate) async fn serve<S>(
     let end = connection.run(&mut stage).await;
     let Connection { socket, session, .. } = connection;
     // Its ends are free before the goodbyes, which may take a moment.
-    drop(session);
+    drop((session, served));
     tracing::debug!(?end, "a connection ended");
     Box::pin(close(socket, end)).await;
 }

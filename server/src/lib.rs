@@ -22,6 +22,7 @@ mod handshake;
 mod http;
 mod hub;
 mod mailbox;
+mod metrics;
 mod pages;
 mod permits;
 mod pressure;

@@ -171,7 +171,7 @@ const fn connections(transport: &Transport, proxied: bool) -> &'static str {
 /// In the largest unit that it is a whole number of.
 fn time(millis: u64) -> String {
     let units = [(86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1_000, "second"), (1, "millisecond")];
-    let whole = units.into_iter().find(|(length, _)| millis >= *length && millis % length == 0);
+    let whole = units.into_iter().find(|(length, _)| millis >= *length && millis.is_multiple_of(*length));
     let (length, name) = whole.unwrap_or((1, "millisecond"));
     let number = millis / length;
     format!("{} {name}{}", grouped(number), if number == 1 { "" } else { "s" })
@@ -179,7 +179,7 @@ fn time(millis: u64) -> String {
 
 fn bytes(number: u64) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "bytes")];
-    let whole = units.into_iter().find(|(length, _)| number >= *length && number % length == 0);
+    let whole = units.into_iter().find(|(length, _)| number >= *length && number.is_multiple_of(*length));
     let (length, name) = whole.unwrap_or((1, "bytes"));
     format!("{} {name}", grouped(number / length))
 }
@@ -188,7 +188,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -23,6 +23,7 @@ use crate::counters::Counters;
 use crate::enrol::{Listed, RevokeError, Revoked};
 use crate::enrolment::{Enrolments, private_file};
 use crate::hub::{Hub, Scratch};
+use crate::metrics::{Metrics, MetricsServer};
 use crate::pages::Pages;
 use crate::reader::{LoadQueue, Reader};
 use crate::spool::{EnrolmentId, Recovered, RedbSpool, Spool, SpoolError};
@@ -69,6 +70,7 @@ pub struct Relay {
     pages: Arc<Pages>,
     stage: watch::Sender<Stage>,
     control_socket: ControlSocket,
+    metrics_server: Option<MetricsServer>,
     // In this order: the reader reports to channels, whose changes the committer then still makes.
     reader: Reader,
     committer: Committer,
@@ -98,6 +100,11 @@ impl Relay {
     ) -> Result<Self, StartError> {
         config.check()?;
         let pages = Pages::new(&config).map_err(io::Error::other).map_err(system("the relay's page cannot be made"))?;
+        let metrics_server = config
+            .metrics
+            .map(MetricsServer::bind)
+            .transpose()
+            .map_err(system("the metrics' address cannot be listened on"))?;
         let (load_queue, loads) = LoadQueue::new();
         let stop = load_queue.clone();
         let hub = Arc::new(Hub::new(config.rules(), config.clock.clone(), recovered, enrolments, load_queue));
@@ -113,13 +120,19 @@ impl Relay {
         let (stage, _) = watch::channel(Stage::Serving);
         let control_socket = ControlSocket::open(&config.data);
         let (config, pages) = (Arc::new(config), Arc::new(pages));
-        Ok(Self { hub, config, spool, pages, stage, control_socket, reader, committer })
+        Ok(Self { hub, config, spool, pages, stage, control_socket, metrics_server, reader, committer })
     }
 
     /// What is counted.
     #[must_use]
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.hub.counters)
+    }
+
+    /// Where metrics are served, if they are.
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_server.as_ref().and_then(|server| server.local_addr().ok())
     }
 
     /// Whether nobody was ever enrolled here, nor is about to be.
@@ -182,6 +195,10 @@ impl Relay {
             backups: self.backups(),
         };
         let control = chores.spawn(control.run(control_socket));
+        if let Some(server) = self.metrics_server.take() {
+            let metrics = Metrics::new(Arc::clone(&self.hub), Arc::clone(&self.config), self.stage.subscribe());
+            chores.spawn(server.run(metrics));
+        }
         // Every connection holds a sender: when none is left, all have ended.
         let (guard, mut all_ended) = mpsc::channel::<()>(1);
         tokio::select! {
