@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tacit_proto::EndOf;
 use tokio::sync::Notify;
@@ -51,6 +51,17 @@ pub(crate) struct CommitQueue {
     idle: Notify,
     /// The last transaction failed.
     failing: AtomicBool,
+    epoch: Epoch,
+}
+
+/// When the epoch began, as far as this process knows.
+#[derive(Debug)]
+struct Epoch(Mutex<Instant>);
+
+impl Default for Epoch {
+    fn default() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
 }
 
 impl CommitQueue {
@@ -97,6 +108,16 @@ impl CommitQueue {
     /// Whether the last transaction could be made.
     pub(crate) fn is_writable(&self) -> bool {
         !self.failing.load(Ordering::Relaxed)
+    }
+
+    /// How long the epoch has lasted. What was deleted in the one before it is unreadable.
+    pub(crate) fn epoch_age(&self) -> Duration {
+        lock(&self.epoch.0).elapsed()
+    }
+
+    /// How many changes await their transaction.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.waiting).changes.len()
     }
 
     /// Has the spool's epoch turned between two transactions.
@@ -156,6 +177,10 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.retries.is_empty()
+    }
+
     fn take(&mut self, from: &mut VecDeque<(Change, OnFailure)>) {
         while let Some((change, fate)) = from.pop_front() {
             self.changes.push(change);
@@ -249,23 +274,33 @@ fn run(queue: &CommitQueue, spool: &dyn Spool, mut tell: impl FnMut(&Change, boo
     let mut healthy = true;
     let mut epoch_is_due = false;
     loop {
-        let wake = queue.wait(!batch.retries.is_empty() || epoch_is_due);
+        let wake = queue.wait(!healthy || epoch_is_due || !batch.retries.is_empty());
         queue.take(&mut batch);
-        let durable = batch.commit(spool, &mut tell);
+        let mut durable = match batch.is_empty() && !healthy {
+            // While nobody asks for anything, only trying shows whether the disk is well again.
+            true => spool.commit(&[]).is_ok(),
+            false => batch.commit(spool, &mut tell),
+        };
         queue.reported();
+        epoch_is_due |= wake.turn_epoch;
+        if epoch_is_due {
+            match spool.turn_epoch() {
+                Ok(()) => {
+                    epoch_is_due = false;
+                    *lock(&queue.epoch.0) = Instant::now();
+                }
+                Err(error) => {
+                    durable = false;
+                    tracing::debug!(%error, "the epoch goes on; trying again");
+                }
+            }
+        }
         if durable != healthy {
             healthy = durable;
             queue.failing.store(!healthy, Ordering::Relaxed);
             match healthy {
                 true => tracing::info!("the spool can be written again"),
                 false => tracing::error!("the spool cannot be written: refusing new boxes, delivering what waits"),
-            }
-        }
-        epoch_is_due |= wake.turn_epoch;
-        if epoch_is_due {
-            match spool.turn_epoch() {
-                Ok(()) => epoch_is_due = false,
-                Err(error) => tracing::warn!(%error, "the epoch goes on; trying again"),
             }
         }
         if wake.ends {
@@ -343,6 +378,32 @@ mod tests {
         queue.withdraw(TO, 3);
         commit(&queue, &mut batch, &spool);
         assert_eq!(spool.boxes_at(TO).len(), 2);
+    }
+
+    #[test]
+    fn that_the_disk_is_well_again_is_noticed_though_nobody_asks_for_anything() {
+        let spool = Arc::new(MemorySpool::default());
+        let queue = Arc::new(CommitQueue::default());
+        let same_spool: Arc<dyn Spool> = spool.clone();
+        let committer = Committer::start(Arc::clone(&queue), same_spool, |_, _| ()).unwrap();
+        assert!(queue.is_writable());
+        spool.fail(true);
+        queue.push([append(1)]);
+        let until = |writable: bool| {
+            while queue.is_writable() != writable {
+                std::thread::yield_now();
+            }
+        };
+        until(false);
+        spool.fail(false);
+        until(true);
+        // A turn of the epoch that fails is noticed as well, and made up for.
+        spool.fail(true);
+        queue.turn_epoch();
+        until(false);
+        spool.fail(false);
+        until(true);
+        drop(committer);
     }
 
     #[test]

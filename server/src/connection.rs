@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::accept::{Visit, is_proxy};
 use crate::counters::Counter;
+use crate::handshake::HandshakeError;
 use crate::hub::{Hub, welcome};
 use crate::limits::{Guest, Pace, UNPROVEN_BYTES};
 use crate::pages::Pages;
@@ -113,11 +114,15 @@ where
     ));
     let accepted = accepted.await;
     drop(pages);
-    let Ok(Ok(socket)) = accepted else {
-        tracing::debug!("a connection ended before it was a WebSocket");
-        return;
+    let socket = match accepted {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(HandshakeError::Page)) => return hub.counters.add(Counter::Pages, 1),
+        Ok(Err(HandshakeError::Ended | HandshakeError::Refused)) | Err(_) => {
+            tracing::debug!("a connection ended before it was a WebSocket");
+            return hub.counters.add(Counter::HandshakesFailed, 1);
+        }
     };
-    hub.counters.add(Counter::Connections, 1);
+    let served = hub.counters.serve();
     let session = Session::new(Arc::clone(&hub), config.limits.in_flight, &guest);
     let frames = vec![welcome(&hub, &config, *session.challenge())];
     let mut connection = Connection {
@@ -137,7 +142,7 @@ where
     let end = connection.run(&mut stage).await;
     let Connection { socket, session, guest, .. } = connection;
     // Its ends are free before the goodbyes, which may take a moment.
-    drop(session);
+    drop((session, served));
     tracing::debug!(?end, "a connection ended");
     Box::pin(close(socket, end)).await;
     drop(guest);

@@ -85,8 +85,10 @@ impl std::fmt::Display for Told<'_> {
             Pressure::Critical => "disk or memory are almost used up: hardly anything may wait; free some now",
         };
         writeln!(f, "  pressure      {pressure}")?;
-        let counted: Vec<String> = counted.iter().map(|(name, count)| format!("{name} {count}")).collect();
-        writeln!(f, "  since it started: {}", counted.join(", "))
+        let counted: Vec<String> =
+            counted.iter().filter(|(_, count)| **count > 0).map(|(name, count)| format!("{name} {count}")).collect();
+        let counted = if counted.is_empty() { "nothing".to_owned() } else { counted.join(", ") };
+        writeln!(f, "  since it started: {counted}")
     }
 }
 

@@ -201,7 +201,7 @@ impl Hub {
     pub(crate) fn answer(&self, asker: &Asker<Conn>, answer: Answer) {
         match answer {
             Answer::Accepted { .. } => self.counters.add(Counter::Accepted, 1),
-            Answer::Refused(_) => self.counters.add(Counter::Refused, 1),
+            Answer::Refused(why) => self.counters.add(Counter::Refused(why), 1),
             _ => {}
         }
         asker.conn.0.frame(FromRelay::Answer(asker.request, answer));

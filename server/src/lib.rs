@@ -26,6 +26,7 @@ mod http;
 mod hub;
 mod limits;
 mod mailbox;
+mod metrics;
 mod pages;
 mod permits;
 mod pressure;

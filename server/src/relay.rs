@@ -24,6 +24,7 @@ use crate::enrol::{Listed, RevokeError, Revoked};
 use crate::enrolment::{Enrolments, private_file};
 use crate::hub::{Hub, Scratch};
 use crate::limits::{Guest, Limits};
+use crate::metrics::{Metrics, MetricsServer};
 use crate::pages::Pages;
 use crate::reader::{LoadQueue, Reader};
 use crate::spool::{EnrolmentId, Recovered, RedbSpool, Spool, SpoolError};
@@ -71,6 +72,7 @@ pub struct Relay {
     door: Door,
     spool: Arc<dyn Spool>,
     control_socket: ControlSocket,
+    metrics_server: Option<MetricsServer>,
     // In this order: the reader reports to channels, whose changes the committer then still makes.
     reader: Reader,
     committer: Committer,
@@ -100,6 +102,11 @@ impl Relay {
     ) -> Result<Self, StartError> {
         config.check()?;
         let pages = Pages::new(&config).map_err(io::Error::other).map_err(system("the relay's page cannot be made"))?;
+        let metrics_server = config
+            .metrics
+            .map(MetricsServer::bind)
+            .transpose()
+            .map_err(system("the metrics' address cannot be listened on"))?;
         let tls = Tls::open(&config)?.map(Arc::new);
         let (load_queue, loads) = LoadQueue::new();
         let stop = load_queue.clone();
@@ -117,13 +124,19 @@ impl Relay {
         let control_socket = ControlSocket::open(&config.data);
         let limits = Arc::new(Limits::new(config.abuse));
         let door = Door { hub, config: Arc::new(config), pages: Arc::new(pages), limits, tls, stage };
-        Ok(Self { door, spool, control_socket, reader, committer })
+        Ok(Self { door, spool, control_socket, metrics_server, reader, committer })
     }
 
     /// What is counted.
     #[must_use]
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.door.hub.counters)
+    }
+
+    /// Where metrics are served, if they are.
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_server.as_ref().and_then(|server| server.local_addr().ok())
     }
 
     /// Whether nobody was ever enrolled here, nor is about to be.
@@ -191,6 +204,11 @@ impl Relay {
         if let Some(tls) = &self.door.tls {
             let tls = Arc::clone(tls);
             chores.spawn(async move { tls.keep_current().await });
+        }
+        if let Some(server) = self.metrics_server.take() {
+            let metrics =
+                Metrics::new(Arc::clone(&self.door.hub), Arc::clone(&self.door.config), self.door.stage.subscribe());
+            chores.spawn(server.run(metrics));
         }
         // Every connection holds a sender: when none is left, all have ended.
         let (guard, mut all_ended) = mpsc::channel::<()>(1);

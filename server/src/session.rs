@@ -12,6 +12,7 @@ use tacit_proto::{Challenge, Command, EndOf, EndPublic, Proof, RelaySessionKey, 
 
 use crate::addresses::Address;
 use crate::channel::ProtocolError;
+use crate::counters::Counter;
 use crate::effect::{Asker, Attachment};
 use crate::hub::{Hub, Scratch};
 use crate::limits::{Guest, Limits};
@@ -200,6 +201,9 @@ impl Session {
         if used > 0 {
             // Who tried the invite may know that it was used only when the opener is sure to be told.
             self.mailbox.until_tried_noted(used).await;
+        }
+        for why in results.iter().filter_map(|result| result.as_ref().err()) {
+            self.hub.counters.add(Counter::Refused(*why), 1);
         }
         self.mailbox.answer_at(before, id, Answer::Attach(results));
     }

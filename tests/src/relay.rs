@@ -1,6 +1,7 @@
 //! A relay: the real binary, in a process of its own.
 
-use std::io::{BufRead, BufReader};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -8,8 +9,9 @@ use tempfile::TempDir;
 
 use crate::process::{binary, kill, random_below};
 
-/// Where its standard error goes.
+/// Where its standard error goes, and what its standard output says after the line that it is ready.
 const LOG: &str = "log";
+const SAID: &str = "said";
 
 /// A running relay. Killed when dropped.
 pub struct Relay {
@@ -58,6 +60,12 @@ impl Relay {
         std::fs::read_to_string(self.data.path().join(LOG)).unwrap()
     }
 
+    /// What it said on standard output after it was ready, over all its lives.
+    #[must_use]
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.data.path().join(SAID)).unwrap()
+    }
+
     /// The process.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -67,6 +75,12 @@ impl Relay {
     /// SIGKILL.
     pub fn kill(&mut self) {
         kill(&mut self.child);
+    }
+
+    /// SIGTERM, and waits for its end in good order.
+    pub fn end(&mut self) {
+        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(told.success() && self.child.wait().unwrap().success());
     }
 
     /// Starts the killed relay again, where it was.
@@ -111,9 +125,12 @@ impl Drop for Relay {
     }
 }
 
+fn append(folder: &Path, name: &str) -> File {
+    OpenOptions::new().create(true).append(true).open(folder.join(name)).unwrap()
+}
+
 /// None: it does not get ready, for instance because the port is taken.
 fn spawn(folder: &Path, listen: &str) -> Option<(Child, String)> {
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join(LOG)).unwrap();
     let mut child = Command::new(binary("tacit-server"))
         .arg("--config")
         .arg(folder.join("test.toml"))
@@ -121,7 +138,7 @@ fn spawn(folder: &Path, listen: &str) -> Option<(Child, String)> {
         .arg(folder.join("data"))
         .args(["--listen", listen])
         .stdout(Stdio::piped())
-        .stderr(log)
+        .stderr(append(folder, LOG))
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -130,7 +147,8 @@ fn spawn(folder: &Path, listen: &str) -> Option<(Child, String)> {
         return None;
     };
     let address = ready.unwrap().strip_prefix("ready ws://").expect("where it serves").to_owned();
-    // Whatever else it says is of no interest, but the pipe must stay open.
-    std::thread::spawn(move || lines.for_each(drop));
+    // What else it says is for the operator of an empty relay.
+    let mut said = append(folder, SAID);
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| writeln!(said, "{line}").unwrap()));
     Some((child, address))
 }

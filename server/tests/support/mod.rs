@@ -45,6 +45,7 @@ pub const WINDOW: Window = Window { boxes: NonZeroU32::new(1_000).unwrap(), byte
 pub struct TestRelay {
     pub addr: SocketAddr,
     pub counters: Arc<Counters>,
+    pub metrics: Option<SocketAddr>,
     pub data: TempDir,
     pub reload: Box<dyn Fn() + Send>,
     stop: Option<oneshot::Sender<()>>,
@@ -66,11 +67,11 @@ impl TestRelay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let relay = Relay::open(config).unwrap();
-        let counters = relay.counters();
+        let (counters, metrics) = (relay.counters(), relay.metrics_addr());
         let reload = Box::new(relay.reloader());
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(relay.serve(listener, async { drop(stopped.await) }));
-        Self { addr, counters, data, reload, stop: Some(stop), served }
+        Self { addr, counters, metrics, data, reload, stop: Some(stop), served }
     }
 
     pub fn tell_to_end(&mut self) {
