@@ -105,7 +105,9 @@ fn spawn(folder: &Path, listen: &str) -> Option<(Child, String)> {
         kill(&mut child);
         return None;
     };
-    let address = ready.unwrap().strip_prefix("ready ws://").expect("where it serves").to_owned();
+    let ready = ready.unwrap();
+    let (_, address) = ready.strip_prefix("ready ").and_then(|url| url.split_once("://")).expect("where it serves");
+    let address = address.to_owned();
     // Whatever else it says is of no interest, but the pipe must stay open.
     std::thread::spawn(move || lines.for_each(drop));
     Some((child, address))
