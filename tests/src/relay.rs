@@ -146,7 +146,9 @@ fn spawn(folder: &Path, listen: &str) -> Option<(Child, String)> {
         kill(&mut child);
         return None;
     };
-    let address = ready.unwrap().strip_prefix("ready ws://").expect("where it serves").to_owned();
+    let ready = ready.unwrap();
+    let (_, address) = ready.strip_prefix("ready ").and_then(|url| url.split_once("://")).expect("where it serves");
+    let address = address.to_owned();
     // What else it says is for the operator of an empty relay.
     let mut said = append(folder, SAID);
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| writeln!(said, "{line}").unwrap()));
