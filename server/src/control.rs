@@ -24,6 +24,7 @@ use crate::hub::Hub;
 use crate::lock;
 use crate::spool::NotAnEnrolmentId;
 use crate::status::{Since, Status};
+use crate::tls::Tls;
 
 /// The socket in the data folder.
 const SOCKET: &str = "control.sock";
@@ -164,6 +165,7 @@ pub(crate) struct Control {
     pub(crate) hub: Arc<Hub>,
     pub(crate) config: Arc<crate::Config>,
     pub(crate) stage: watch::Sender<Stage>,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) since: Since,
     pub(crate) backups: Backups,
 }
@@ -205,7 +207,9 @@ impl Control {
 
     async fn answer(&self, ask: Ask) -> Reply {
         match ask {
-            Ask::Status => Reply::Status(Box::new(Status::now(&self.hub, &self.config, &self.since))),
+            Ask::Status => {
+                Reply::Status(Box::new(Status::now(&self.hub, &self.config, self.tls.as_deref(), &self.since)))
+            }
             Ask::Drain { notice } if notice.len() > MAX_NOTICE => {
                 Reply::Refused(format!("a notice has at most {MAX_NOTICE} bytes"))
             }

@@ -1,7 +1,7 @@
 //! `tacit-server status`, `drain` and `resume`: what is asked of the running relay.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tacit_server::control::{Ask, Reply, ask};
 use tacit_server::{Pressure, Status};
@@ -53,7 +53,19 @@ struct Told<'a>(&'a Status);
 
 impl std::fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Status { version, up_secs, drained, pressure, spool_writable, holds, hold, counted, usage, .. } = self.0;
+        let Status {
+            version,
+            up_secs,
+            drained,
+            pressure,
+            spool_writable,
+            certificate_until,
+            holds,
+            hold,
+            counted,
+            usage,
+            ..
+        } = self.0;
         let state = match (drained, spool_writable) {
             (Some(_), _) => "drained: nobody is served; `tacit-server resume` ends that",
             (None, false) => {
@@ -79,6 +91,10 @@ impl std::fmt::Display for Told<'_> {
             bytes(usage.disk_share)
         )?;
         writeln!(f, "  memory        {} of a share of {}", bytes(usage.memory), bytes(usage.memory_share))?;
+        if let Some(until) = certificate_until {
+            let left = (UNIX_EPOCH + Duration::from_secs(*until)).duration_since(SystemTime::now()).unwrap_or_default();
+            writeln!(f, "  certificate   good for {}", length(left))?;
+        }
         let pressure = match pressure {
             Pressure::Calm => "none",
             Pressure::Tight => "disk or memory run short: no new channels, small backlogs; free some",

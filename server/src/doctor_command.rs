@@ -6,11 +6,11 @@ use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tacit_server::control::{Ask, AskError, Reply, ask};
 use tacit_server::settings::{Settings, Tls};
-use tacit_server::{Config, Pressure, Status, Usage};
+use tacit_server::{Config, Pressure, Status, Transport, Usage, backup, check_files};
 
 use crate::Failure;
 use crate::args::Place;
@@ -24,6 +24,9 @@ const OTHER_FILES: u64 = 64;
 
 /// A sync that takes longer makes senders wait noticeably: some 30 ms are an old hard disk.
 const SLOW_SYNC: Duration = Duration::from_millis(50);
+
+/// When to think of renewing a certificate.
+const SOON: Duration = Duration::from_secs(14 * 24 * 3_600);
 
 /// How a look went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +93,7 @@ fn examine(settings: &Settings, config: &Config) -> Vec<Finding> {
     findings.push(files(config, running.as_ref()));
     findings.push(clock(&config.data));
     findings.push(port(settings, running.is_some()));
+    findings.extend(certificate(config, running.as_ref()));
     findings.extend(name(settings));
     findings
 }
@@ -226,6 +230,53 @@ fn clock(data: &Path) -> Finding {
         Ok(said) if said == "no" => mind(WHAT, "is not synchronised; install systemd-timesyncd or chrony"),
         _ => mind(WHAT, "whether it is synchronised cannot be told here; see to it with chrony or the like"),
     }
+}
+
+/// Whether devices will go on accepting the relay.
+fn certificate(config: &Config, running: Option<&Status>) -> Option<Finding> {
+    const WHAT: &str = "certificate";
+    let until = match &config.transport {
+        Transport::Plain { .. } => return None,
+        Transport::Pinned => {
+            let kept = backup::kept_files(&config.data).is_empty();
+            return Some(match kept {
+                true => mind(WHAT, "the relay's own key is not made yet; the relay makes it when it starts"),
+                false => well(WHAT, "none is needed: links pin the relay's own key, which is in every backup"),
+            });
+        }
+        Transport::Files { certificate, private_key } => {
+            if let Some(finding) = readable_by_others(private_key) {
+                return Some(finding);
+            }
+            match check_files(certificate, private_key) {
+                Ok(validity) => validity.until,
+                Err(error) => return Some(bad(WHAT, error.to_string())),
+            }
+        }
+        Transport::Acme(_) => match running.map(|status| status.certificate_until) {
+            Some(Some(until)) => UNIX_EPOCH + Duration::from_secs(until),
+            Some(None) => {
+                let says = "the authority has not given one yet; it must reach this relay under its name on port 443. The log says why";
+                return Some(bad(WHAT, says));
+            }
+            None => return Some(mind(WHAT, "the relay gets one by itself when it runs")),
+        },
+    };
+    let left = until.duration_since(SystemTime::now()).unwrap_or_default();
+    Some(match left {
+        Duration::ZERO => bad(WHAT, "expired: no device connects any more; renew it"),
+        left if left < SOON => {
+            mind(WHAT, format!("expires in {}; renew it (the relay notices by itself)", length(left)))
+        }
+        left => well(WHAT, format!("is good for {}", length(left))),
+    })
+}
+
+fn readable_by_others(private_key: &Path) -> Option<Finding> {
+    let others = fs::metadata(private_key).is_ok_and(|about| about.mode() & 0o007 != 0);
+    others.then(|| {
+        bad("certificate", format!("its private key can be read by everybody; chmod 640 {}", private_key.display()))
+    })
 }
 
 fn port(settings: &Settings, runs: bool) -> Finding {

@@ -197,6 +197,7 @@ impl Relay {
             hub: Arc::clone(&self.door.hub),
             config: Arc::clone(&self.door.config),
             stage: self.door.stage.clone(),
+            tls: self.door.tls.clone(),
             since: Since::now(),
             backups: self.backups(),
         };

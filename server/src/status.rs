@@ -1,16 +1,18 @@
 //! How a running relay is, for its operator.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Instant, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::Config;
+use crate::config::Transport;
 use crate::counters::Counter;
 use crate::hub::Hub;
 use crate::lock;
 use crate::pressure::{Pressure, Usage};
 use crate::tally::Tally;
+use crate::tls::Tls;
 
 /// When a relay started.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,9 @@ pub struct Status {
     pub drained: Option<String>,
     /// How scarce disk and memory are.
     pub pressure: Pressure,
+    /// Until when the certificate is good that devices are shown: seconds since the Unix epoch. None without TLS, with a
+    /// pinned key, which has no end, and as long as an authority has not given one.
+    pub certificate_until: Option<u64>,
     /// Whether the last transaction could be written.
     pub spool_writable: bool,
     /// What it holds.
@@ -50,13 +55,17 @@ pub struct Status {
 
 impl Status {
     /// Blocks for as long as the file system takes to say how full it is.
-    pub(crate) fn now(hub: &Hub, config: &Config, since: &Since) -> Self {
+    pub(crate) fn now(hub: &Hub, config: &Config, tls: Option<&Tls>, since: &Since) -> Self {
         let holds = hub.tally();
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             up_secs: since.0.elapsed().as_secs(),
             drained: lock(&hub.maintenance).clone(),
             pressure: hub.pressure(),
+            certificate_until: tls.filter(|_| config.transport != Transport::Pinned).and_then(|tls| {
+                let until = tls.validity()?.until.duration_since(UNIX_EPOCH).ok()?;
+                Some(until.as_secs())
+            }),
             spool_writable: hub.queue.is_writable(),
             holds,
             hold: config.limits.hold,

@@ -66,6 +66,7 @@ enum Source {
 
 /// The relay's encryption.
 pub(crate) struct Tls {
+    served: Arc<Served>,
     acceptor: TlsAcceptor,
     source: Source,
     look_again: Notify,
@@ -87,12 +88,17 @@ impl Tls {
             }
             Transport::Acme(acme) => Source::Acme(Renewal::open(acme, &config.data, Arc::clone(&served))?),
         };
-        let acceptor = TlsAcceptor::from(Arc::new(server_config(served)?));
-        Ok(Some(Self { acceptor, source, look_again: Notify::new() }))
+        let acceptor = TlsAcceptor::from(Arc::new(server_config(Arc::clone(&served))?));
+        Ok(Some(Self { served, acceptor, source, look_again: Notify::new() }))
     }
 
     pub(crate) const fn acceptor(&self) -> &TlsAcceptor {
         &self.acceptor
+    }
+
+    /// From when to when the certificate that is served is good; none if there is none yet.
+    pub(crate) fn validity(&self) -> Option<Validity> {
+        self.served.validity()
     }
 
     /// The operator says that files changed.

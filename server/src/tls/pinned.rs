@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::certificate::{Certificate, CertificateError};
 use super::sync_folder;
-use crate::enrolment::{make_private_folder, private_file};
+use crate::enrolment::{give_to_owner_of, make_private_folder, private_file};
 
 /// The key's file in the data folder.
 const KEY_FILE: &str = "relay.key";
@@ -79,6 +79,7 @@ fn make(data: &Path, path: &Path) -> Result<(), PinnedError> {
     let mut file = private_file(&draft)?;
     file.write_all(Zeroizing::new(key.serialize_pem()).as_bytes())?;
     file.sync_all()?;
+    give_to_owner_of(data, &draft)?;
     let linked = fs::hard_link(&draft, path);
     fs::remove_file(&draft)?;
     match linked {
