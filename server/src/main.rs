@@ -10,6 +10,7 @@ mod enrolment_commands;
 mod init_command;
 mod run_command;
 mod spool_commands;
+mod supervisor;
 
 use std::process::ExitCode;
 

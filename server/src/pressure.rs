@@ -149,7 +149,7 @@ fn resident_memory() -> Option<u64> {
 
 /// The memory that this process may use: the control group's limit, or all that the machine has.
 fn memory_there_is() -> Option<u64> {
-    let machine = kibibytes(Path::new("/proc/meminfo"), "MemTotal:")?;
+    let machine = machine_memory()?;
     Some(group_limit().map_or(machine, |limit| limit.min(machine)))
 }
 
@@ -158,6 +158,18 @@ fn group_limit() -> Option<u64> {
     let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let limit = Path::new("/sys/fs/cgroup").join(group).join("memory.max");
     fs::read_to_string(limit).ok()?.trim().parse().ok()
+}
+
+/// Asked of the kernel: `/proc/meminfo` is hidden from a hardened service.
+#[cfg(target_os = "linux")]
+fn machine_memory() -> Option<u64> {
+    let system = rustix::system::sysinfo();
+    (system.totalram as u64).checked_mul(system.mem_unit.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn machine_memory() -> Option<u64> {
+    None
 }
 
 fn kibibytes(file: &Path, field: &str) -> Option<u64> {

@@ -10,8 +10,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 
-use crate::Failure;
 use crate::args::Run;
+use crate::{Failure, supervisor};
 
 pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     let settings = args.settings()?;
@@ -26,6 +26,8 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
         let shutdown = until_told_to_end()?;
         reload_when_told_to(&relay)?;
         announce(&listener, &relay, args)?;
+        supervisor::ready();
+        tokio::spawn(supervisor::live());
         relay.serve(listener, shutdown).await?;
         Ok(())
     })
@@ -75,6 +77,7 @@ fn until_told_to_end() -> Result<impl Future<Output = ()>, Failure> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
         either(&mut terminate, &mut interrupt).await;
+        supervisor::ending();
         tokio::spawn(async move {
             either(&mut terminate, &mut interrupt).await;
             std::process::exit(1);

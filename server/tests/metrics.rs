@@ -175,3 +175,42 @@ async fn prometheus_own_tool_finds_no_fault_with_the_metrics() {
         assert!(checked.status.success() && says.is_empty(), "{says}");
     }
 }
+
+/// What is shipped with the relay for monitoring.
+fn shipped(name: &str) -> String {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/monitoring");
+    std::fs::read_to_string(folder.join(name)).unwrap()
+}
+
+#[tokio::test]
+async fn the_dashboard_and_the_alerts_name_only_metrics_that_exist() {
+    let relay = monitored(Duration::ZERO).await;
+    let metrics = metrics(&relay).await;
+    let exist: Vec<&str> =
+        metrics.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
+    let dashboard: serde_json::Value = serde_json::from_str(&shipped("grafana.json")).unwrap();
+    for text in [dashboard["panels"].to_string(), shipped("alerts.yml")] {
+        let named: Vec<&str> = text
+            .split(|c: char| !(c.is_ascii_lowercase() || c == '_'))
+            .filter(|word| word.starts_with("tacit_"))
+            .collect();
+        assert!(named.len() > 5, "{named:?}");
+        for name in named {
+            assert!(exist.contains(&name), "{name}");
+        }
+    }
+    // And what exists is on the dashboard.
+    let panels = dashboard["panels"].to_string();
+    for name in exist {
+        assert!(panels.contains(name), "{name} is nowhere on the dashboard");
+    }
+}
+
+#[test]
+fn prometheus_own_tool_finds_no_fault_with_the_alerts() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/monitoring/alerts.yml");
+    match Command::new("promtool").args(["check", "rules", file]).output() {
+        Ok(checked) => assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr)),
+        Err(_) => eprintln!("NOT TESTED: there is no promtool on this machine"),
+    }
+}

@@ -3,12 +3,11 @@
 #![allow(missing_docs, reason = "tests")]
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use serde_json::{Value, json};
-use tacit_tests::{Browser, Relay, Tab};
+use tacit_tests::{Browser, Relay, Tab, Wire};
 
 /// The browser, or a word on why nothing is tested.
 macro_rules! browser {
@@ -18,47 +17,6 @@ macro_rules! browser {
             None => return eprintln!("NOT TESTED: there is no Chromium on this machine"),
         }
     };
-}
-
-/// What a browser sends to a relay, byte for byte.
-struct Wire {
-    address: String,
-    sent: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Wire {
-    fn before(relay: &Relay) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let sent = Arc::new(Mutex::new(Vec::new()));
-        let (to, log) = (relay.address().to_owned(), Arc::clone(&sent));
-        thread::spawn(move || {
-            for browser in listener.incoming().map_while(Result::ok) {
-                let relay = TcpStream::connect(&to).unwrap();
-                let (from_browser, from_relay) = (browser.try_clone().unwrap(), relay.try_clone().unwrap());
-                let log = Arc::clone(&log);
-                thread::spawn(move || carry(from_browser, relay, |bytes| log.lock().unwrap().extend(bytes)));
-                thread::spawn(move || carry(from_relay, browser, |_| ()));
-            }
-        });
-        Self { address, sent }
-    }
-
-    fn sent(&self) -> String {
-        String::from_utf8(self.sent.lock().unwrap().clone()).unwrap()
-    }
-}
-
-fn carry(mut from: TcpStream, mut to: TcpStream, seen: impl Fn(&[u8])) {
-    let mut bytes = [0; 4_096];
-    while let Ok(read @ 1..) = from.read(&mut bytes) {
-        seen(&bytes[..read]);
-        if to.write_all(&bytes[..read]).is_err() {
-            break;
-        }
-    }
-    // Either may be gone already.
-    let _ = to.shutdown(Shutdown::Write);
 }
 
 /// Complaints of the browser: console messages, exceptions, violations of the page's policy.
@@ -148,12 +106,12 @@ fn fetch(address: &str) -> String {
 async fn the_invites_secret_never_leaves_the_browser() {
     let mut browser = browser!();
     let relay = Relay::start_with("log = \"trace\"");
-    let wire = Wire::before(&relay);
+    let wire = Wire::before(relay.address());
     let tab = browser.tab().await;
     let secret = "AQEthesecretofaninvite";
     for scripts in [true, false] {
         with_scripts(&mut browser, &tab, scripts).await;
-        browser.load(&tab, &format!("http://{}/i#{secret}", wire.address)).await;
+        browser.load(&tab, &format!("http://{}/i#{secret}", wire.address())).await;
         assert!(browser.html(&tab).await.contains("You were given an invite"));
         // Nor by following the page's link, which a browser follows with a Referer unless it is told not to.
         let told = browser.follow(&tab, "/").await;
@@ -165,7 +123,7 @@ async fn the_invites_secret_never_leaves_the_browser() {
     assert!(!sent.contains(secret) && !sent.contains("Referer"), "{sent}");
     assert!(!relay.log().contains(secret));
     // The wire shows what is sent: here, on purpose.
-    browser.load(&tab, &format!("http://{}/i?{secret}", wire.address)).await;
+    browser.load(&tab, &format!("http://{}/i?{secret}", wire.address())).await;
     assert!(wire.sent().contains(secret));
     assert!(!relay.log().contains(secret), "and not even that is logged");
 }
