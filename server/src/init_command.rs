@@ -174,7 +174,7 @@ fn fitted_unit(program: &Path, config: &Path, data: &Path, user: &str) -> Result
         .replace("/usr/bin/tacit-server", &program)
         .replace("/etc/tacit/tacit.toml", &config)
         .replace("/var/lib/tacit", &data)
-        .replace("StateDirectory=tacit\n", &format!("ReadWritePaths={data}\n"))
+        .replace("StateDirectory=tacit\nStateDirectoryMode=0700\n", &format!("ReadWritePaths={data}\n"))
         .replace("User=tacit\n", &format!("User={user}\n"))
         .replace("Group=tacit\n", &format!("Group={user}\n")))
 }
