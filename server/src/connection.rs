@@ -33,8 +33,8 @@ const READ_BURST: usize = 32;
 
 /// The most that the buffers of one connection hold, whatever the other side does: those of its WebSocket and of TLS, one
 /// batch of frames on its way out, a frame that waits its turn, and answers to the requests in flight. What a device has
-/// attached comes on top: some 200 bytes an end, of at most 4,096. (Asserted below, and held against a real relay whose
-/// devices do not read, and send halves of messages, in `tests/tests/buffers.rs`.)
+/// attached comes on top: some 200 bytes for each of at most 4,096 ends, and the boxes that their backlogs read ahead.
+/// Asserted here, and held against the real process in `tests/buffers.rs`.
 const MOST_BUFFERED: usize = 256 * 1024;
 const _: () = assert!(
     handshake::WEBSOCKET_BYTES + tls::BUFFERS + WRITE_BUDGET + SizeClass::Large.box_len() + 2 * MAX_FRAME

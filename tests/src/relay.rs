@@ -16,6 +16,7 @@ const SAID: &str = "said";
 /// A running relay. Killed when dropped.
 pub struct Relay {
     data: TempDir,
+    scheme: String,
     address: String,
     child: Child,
 }
@@ -30,16 +31,29 @@ impl Relay {
     /// The same with lines of configuration.
     #[must_use]
     pub fn start_with(config: &str) -> Self {
+        Self::start_at(|_| config.to_owned())
+    }
+
+    /// The same with lines that depend on the port.
+    #[must_use]
+    pub fn start_at(mut config: impl FnMut(u16) -> String) -> Self {
         let data = tempfile::tempdir().unwrap();
-        std::fs::write(data.path().join("test.toml"), config).unwrap();
         // Below the ports that the system gives to outgoing connections: while a relay is down, one of those would take
         // its port, and keep it for as long as it lasts.
         loop {
-            let listen = format!("127.0.0.1:{}", 20_000 + random_below(12_000));
-            if let Some((child, address)) = spawn(data.path(), &listen) {
-                return Self { data, address, child };
+            let port = u16::try_from(20_000 + random_below(12_000)).unwrap();
+            std::fs::write(data.path().join("test.toml"), config(port)).unwrap();
+            let listen = format!("127.0.0.1:{port}");
+            if let Some((child, scheme, address)) = spawn(data.path(), &listen) {
+                return Self { data, scheme, address, child };
             }
         }
+    }
+
+    /// `ws` or `wss`.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        &self.scheme
     }
 
     /// `HOST:PORT`.
@@ -86,7 +100,7 @@ impl Relay {
     /// Starts the killed relay again, where it was.
     pub fn restart(&mut self) {
         self.kill();
-        let (child, address) = spawn(self.data.path(), &self.address).expect("the relay starts again");
+        let (child, _, address) = spawn(self.data.path(), &self.address).expect("the relay starts again");
         assert_eq!(address, self.address);
         self.child = child;
     }
@@ -130,7 +144,7 @@ fn append(folder: &Path, name: &str) -> File {
 }
 
 /// None: it does not get ready, for instance because the port is taken.
-fn spawn(folder: &Path, listen: &str) -> Option<(Child, String)> {
+fn spawn(folder: &Path, listen: &str) -> Option<(Child, String, String)> {
     let mut child = Command::new(binary("tacit-server"))
         .arg("--config")
         .arg(folder.join("test.toml"))
@@ -147,10 +161,11 @@ fn spawn(folder: &Path, listen: &str) -> Option<(Child, String)> {
         return None;
     };
     let ready = ready.unwrap();
-    let (_, address) = ready.strip_prefix("ready ").and_then(|url| url.split_once("://")).expect("where it serves");
-    let address = address.to_owned();
+    let (scheme, address) =
+        ready.strip_prefix("ready ").and_then(|url| url.split_once("://")).expect("where it serves");
+    let (scheme, address) = (scheme.to_owned(), address.to_owned());
     // What else it says is for the operator of an empty relay.
     let mut said = append(folder, SAID);
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| writeln!(said, "{line}").unwrap()));
-    Some((child, address))
+    Some((child, scheme, address))
 }

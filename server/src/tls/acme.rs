@@ -13,6 +13,7 @@ use instant_acme::{
 };
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
+use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
@@ -82,7 +83,9 @@ fn explain(kind: &str) -> String {
     let what_to_do = match kind {
         "connection" | "tls" => "port 443 of the relay's host must lead to this relay, past any proxy that ends TLS",
         "dns" => "the relay's host has no usable address in the DNS",
-        "unauthorized" | "incorrectResponse" => "what answers at port 443 of the relay's host is not this relay",
+        "unauthorized" | "incorrectResponse" => {
+            "at port 443 of the relay's host something else answers, or nothing; it must lead to this relay"
+        }
         "caa" => "the DNS (CAA) does not let this authority certify the relay's host",
         "rateLimited" => "too many attempts; the next one waits",
         "rejectedIdentifier" => "the authority does not certify the relay's host",
@@ -243,13 +246,14 @@ impl Renewal {
 }
 
 /// The certificate of RFC 8737, by which the authority sees that this relay knows of the order.
-fn answer_to(domain: &str, digest: &[u8]) -> Option<Certificate> {
+fn answer_to(domain: &str, digest: &[u8]) -> Option<Arc<CertifiedKey>> {
     let mut params = CertificateParams::new(vec![domain.to_owned()]).ok()?;
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let key = KeyPair::generate().ok()?;
     let signed = params.self_signed(&key).ok()?;
     let secret = PrivateKeyDer::try_from(key.serialize_der()).ok()?;
-    Certificate::new(vec![signed.der().clone()], secret).ok()
+    let secret = super::provider().key_provider.load_private_key(secret).ok()?;
+    Some(Arc::new(CertifiedKey::new(vec![signed.der().clone()], secret)))
 }
 
 /// What the authority says of a validation that failed.

@@ -120,8 +120,8 @@ pub(super) struct Served(RwLock<Answers>);
 #[derive(Debug, Default)]
 struct Answers {
     certificate: Option<Certificate>,
-    /// To a validation by the authority.
-    challenge: Option<Certificate>,
+    /// To a validation by the authority. Its critical extension makes it no certificate that could be checked here.
+    challenge: Option<Arc<CertifiedKey>>,
 }
 
 impl Served {
@@ -129,7 +129,7 @@ impl Served {
         self.change(|answers| answers.certificate = Some(certificate));
     }
 
-    pub(super) fn challenge(&self, challenge: Option<Certificate>) {
+    pub(super) fn challenge(&self, challenge: Option<Arc<CertifiedKey>>) {
         self.change(|answers| answers.challenge = challenge);
     }
 
@@ -146,8 +146,10 @@ impl ResolvesServerCert for Served {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let is_validation = hello.alpn().is_some_and(|mut protocols| protocols.any(|protocol| protocol == ACME_TLS));
         let answers = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let certificate = if is_validation { &answers.challenge } else { &answers.certificate };
-        certificate.as_ref().map(|certificate| Arc::clone(&certificate.key))
+        match is_validation {
+            true => answers.challenge.clone(),
+            false => answers.certificate.as_ref().map(|certificate| Arc::clone(&certificate.key)),
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each benchmark uses some of it")]
 
+pub mod device;
+
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
