@@ -6,10 +6,11 @@
 
 mod support;
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use support::{Client, Pair, enrol, patiently, sealed_of};
 use tacit_proto::frame::{Answer, Request};
@@ -27,13 +28,18 @@ const READ_AHEAD: u64 = 16 * 16_384;
 
 struct Process {
     child: Child,
+    /// Open, so that it can say what it has to.
+    _out: BufReader<ChildStdout>,
     addr: SocketAddr,
     data: TempDir,
 }
 
 impl Process {
     fn start() -> Self {
-        let data = tempfile::tempdir().unwrap();
+        Self::start_on(tempfile::tempdir().unwrap())
+    }
+
+    fn start_on(data: TempDir) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tacit-server"))
             .env("TACIT_CONFIG", "/dev/null")
             .arg("--data")
@@ -44,10 +50,18 @@ impl Process {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        out.read_line(&mut line).unwrap();
         let addr = line.trim().strip_prefix("ready ws://").unwrap().parse().unwrap();
-        Self { child, addr, data }
+        Self { child, _out: out, addr, data }
+    }
+
+    /// A new process on the same data: what the old one has freed and kept must not hide what is taken anew.
+    fn again(mut self) -> Self {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        Self::start_on(std::mem::replace(&mut self.data, tempfile::tempdir().unwrap()))
     }
 
     fn resident(&self) -> u64 {
@@ -91,9 +105,10 @@ async fn halves_of_messages_take_no_more_than_is_promised() {
 #[tokio::test]
 async fn devices_that_do_not_read_take_no_more_than_is_promised() {
     let relay = Process::start();
-    let (count, boxes) = (20, 100);
+    // More than the system holds for a connection.
+    let (count, boxes) = (3, 300);
     let code = EnrolCode::draw(&mut support::rng());
-    let offer = Offer { permits: 20.try_into().unwrap(), expires: u64::MAX };
+    let offer = Offer { permits: count.try_into().unwrap(), expires: u64::MAX };
     Enrolments::open(relay.data.path()).unwrap().add(&code.hash(), offer).unwrap();
     let mut opener = relay.connect().await;
     let permits = enrol(&mut opener, &code, count).await;
@@ -104,11 +119,19 @@ async fn devices_that_do_not_read_take_no_more_than_is_promised() {
     for pair in &pairs {
         let mut sender = relay.connect().await;
         let handle = sender.attach(pair.of(End::A), &pair.a).await.unwrap().handle;
+        let mut asked = VecDeque::new();
         for n in 1..=boxes {
-            let payload = sealed_of(SizeClass::Large, n as u32);
-            assert!(matches!(sender.ask(Request::Send { handle, n, payload }).await, Answer::Accepted { .. }));
+            asked.push_back(sender.send(handle, n, sealed_of(SizeClass::Large, n as u32)).await);
+            if asked.len() == 32 || n == boxes {
+                for request in asked.drain(..) {
+                    assert!(matches!(sender.answer(request).await, Answer::Accepted { .. }));
+                }
+            }
         }
     }
+    let relay = relay.again();
+    let mut other = relay.connect().await;
+    other.pong().await;
     let before = relay.resident();
     let mut stuck = Vec::new();
     for pair in &pairs {
@@ -120,7 +143,9 @@ async fn devices_that_do_not_read_take_no_more_than_is_promised() {
         client.request(Request::Attach { items: vec![attach], window: support::WINDOW }).await;
         stuck.push(client);
     }
-    opener.pong().await;
+    for _ in 0..100 {
+        other.pong().await;
+    }
     let each = relay.resident().saturating_sub(before) / u64::from(count);
     assert!(each <= MOST_BUFFERED + READ_AHEAD, "{each} bytes a connection");
 }
