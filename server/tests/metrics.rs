@@ -186,8 +186,7 @@ fn shipped(name: &str) -> String {
 async fn the_dashboard_and_the_alerts_name_only_metrics_that_exist() {
     let relay = monitored(Duration::ZERO).await;
     let metrics = metrics(&relay).await;
-    let exist: Vec<&str> =
-        metrics.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
+    let exist: Vec<&str> = metrics.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
     let dashboard: serde_json::Value = serde_json::from_str(&shipped("grafana.json")).unwrap();
     for text in [dashboard["panels"].to_string(), shipped("alerts.yml")] {
         let named: Vec<&str> = text

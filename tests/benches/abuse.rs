@@ -187,8 +187,8 @@ async fn attack(target: &str) {
                         if stream.write_all(&[byte]).await.is_err() {
                             break;
                         }
-                        let ended = timeout(Duration::from_millis(900), stream.read(&mut [0; 16]));
-                        if ended.await.is_ok() {
+                        let mut answer = [0; 16];
+                        if timeout(Duration::from_millis(900), stream.read(&mut answer)).await.is_ok() {
                             break;
                         }
                     }

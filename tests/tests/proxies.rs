@@ -130,7 +130,11 @@ fn caddy(upstream: &str) -> (Proxy, Pin) {
         let text = shipped("Caddyfile");
         let text = replaced(&text, "\n{\n", "\n{\n\tadmin off\n\tauto_https disable_redirects\n");
         let text = replaced(&text, "\nrelay.example {", &format!("\nhttps://127.0.0.1:{port} {{"));
-        let files = format!("bind 127.0.0.1\n\ttls {} {} {{", folder.join("cert.pem").display(), folder.join("key.pem").display());
+        let files = format!(
+            "bind 127.0.0.1\n\ttls {} {} {{",
+            folder.join("cert.pem").display(),
+            folder.join("key.pem").display()
+        );
         let text = replaced(&text, "tls {", &files);
         let text = replaced(&text, "127.0.0.1:7443", upstream);
         fs::write(folder.join("Caddyfile"), text).unwrap();

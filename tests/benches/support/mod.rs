@@ -1,6 +1,6 @@
 //! What the benchmarks share: figures, one a line for people and as JSON for whoever compares runs.
 
-#![allow(dead_code, reason = "each benchmark uses some of it")]
+#![allow(dead_code, unreachable_pub, reason = "each benchmark uses some of it")]
 
 pub mod device;
 
