@@ -170,7 +170,11 @@ fn ask<T>(
 
 fn fitted_unit(program: &Path, config: &Path, data: &Path, user: &str) -> Result<String, Failure> {
     let (program, config, data) = (utf8(program.to_owned())?, utf8(config.to_owned())?, utf8(data.to_owned())?);
-    Ok(UNIT
+    // What lies in somebody's home must be seen there.
+    let at_home =
+        [&program, &config, &data].iter().any(|path| path.starts_with("/home/") || path.starts_with("/root/"));
+    let unit = if at_home { UNIT.replace("ProtectHome=true\n", "") } else { UNIT.to_owned() };
+    Ok(unit
         .replace("/usr/bin/tacit-server", &program)
         .replace("/etc/tacit/tacit.toml", &config)
         .replace("/var/lib/tacit", &data)
@@ -225,5 +229,9 @@ mod tests {
         for place in ["/usr/bin/tacit-server", "/etc/tacit", "/var/lib/tacit", "StateDirectory"] {
             assert!(!unit.contains(place), "{place} in {unit}");
         }
+        assert!(unit.contains("\nProtectHome=true\n"), "{unit}");
+        let at_home =
+            fitted_unit(Path::new("/home/x/t"), Path::new("/opt/c.toml"), Path::new("/srv/data"), "x").unwrap();
+        assert!(!at_home.contains("ProtectHome"), "{at_home}");
     }
 }
