@@ -119,6 +119,13 @@ impl Session {
         !self.ready.is_empty()
     }
 
+    /// Lets go of memory that only helps while there is something to do.
+    pub(crate) fn rest(&mut self) {
+        self.scratch = Scratch::default();
+        self.ready.shrink_to_fit();
+        self.mailbox.rest();
+    }
+
     // In.
 
     /// Does what a frame asks for. Every request is answered exactly once, through the mailbox.
