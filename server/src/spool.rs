@@ -23,6 +23,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod wrap;
 
 pub use enrolments::{EnrolmentId, NotAnEnrolmentId, SpentCode};
 pub use maintenance::Compaction;

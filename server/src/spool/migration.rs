@@ -2,26 +2,31 @@
 //! the old format or in the new one. A newer format is left as it is.
 //!
 //! # Format 1
-//! Two tables held something else:
+//! Two tables held something else, and one was another:
 //!
-//! | table | value |
-//! |---|---|
-//! | `permits` | nothing |
-//! | `enrolments` | hour to forget it, 4 bytes; then the hashes of its permits, 32 bytes each |
+//! | table | key | value |
+//! |---|---|---|
+//! | `permits` | hash, 32 bytes | nothing |
+//! | `enrolments` | code's hash, 32 bytes | hour to forget it, 4 bytes; then the hashes of its permits, 32 bytes each |
+//! | `expiry` instead of `due` | hour 4, then the key in `boxes`: 28 bytes | size class, 1 byte |
 //!
 //! So a permit told nothing of its enrolment, and an enrolment told which of its permits were spent. (What it told may
 //! linger in free pages of the file, as all deleted rows may.)
 
 use std::collections::HashMap;
 
-use redb::Database;
+use redb::{Database, ReadableTable, WriteTransaction};
 use tacit_proto::{EnrolCodeHash, PermitHash};
 
-use super::fault::Fault;
+use super::fault::{Fault, guarded};
 use super::recovery::Last;
-use super::rows::{FORMAT, META_FORMAT, Take, spent_code_to_bytes};
-use super::transaction::{Tables, transact};
+use super::rows::{
+    BOXES, DUE, Def, ENROLMENTS, FORMAT, META, META_COMMITS, META_FORMAT, PERMITS, Take, due_key, spent_code_to_bytes,
+};
 use super::{EnrolmentId, Hour, SpentCode};
+
+/// Format 1 only.
+const EXPIRY: Def<28> = Def::new("expiry");
 
 /// What opening a data folder did to its format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,23 +52,57 @@ pub(super) fn migrate(db: &Database, last: Last) -> Result<(u64, Migration), Fau
     if !migration.happened() {
         return Ok((commits, migration));
     }
-    transact(db, commits + 1, from_format_1).map_err(|failed| failed.fault)?;
-    Ok((commits + 1, migration))
+    let commits = commits + 1;
+    guarded(|| {
+        let mut txn = db.begin_write()?;
+        txn.set_quick_repair(true);
+        from_format_1(&txn)?;
+        let mut meta = txn.open_table(META)?;
+        meta.insert(&META_FORMAT, FORMAT.to_be_bytes().as_slice())?;
+        meta.insert(&META_COMMITS, commits.to_be_bytes().as_slice())?;
+        drop(meta);
+        Ok(txn.commit()?)
+    })?;
+    Ok((commits, migration))
 }
 
-fn from_format_1(tables: &mut Tables<'_>) -> Result<(), Fault> {
+fn from_format_1(txn: &WriteTransaction) -> Result<(), Fault> {
+    enrolments_from_format_1(txn)?;
+    {
+        let (expiry, boxes, mut due) = (txn.open_table(EXPIRY)?, txn.open_table(BOXES)?, txn.open_table(DUE)?);
+        for row in expiry.iter()? {
+            let (key, class) = row?;
+            let of_box: &[u8; 24] = key.value().last_chunk().ok_or(Fault::Damaged("an expiry"))?;
+            let stored = boxes.get(of_box)?.ok_or(Fault::Damaged("an expiry without a box"))?;
+            due.insert(&due_key(stored.value())?, [of_box, class.value()].concat().as_slice())?;
+        }
+    }
+    txn.delete_table(EXPIRY)?;
+    Ok(())
+}
+
+fn enrolments_from_format_1(txn: &WriteTransaction) -> Result<(), Fault> {
+    let (mut enrolments, mut permits) = (txn.open_table(ENROLMENTS)?, txn.open_table(PERMITS)?);
     let mut given_by = HashMap::new();
-    for (code, row) in tables.enrolments.all()? {
-        let (permits, forget) = enrolment_from_format_1(&row)?;
-        let id = EnrolmentId::of(&EnrolCodeHash::from_bytes(code));
-        given_by.extend(permits.iter().map(|permit| (*permit.as_bytes(), id)));
-        tables.enrolments.put(code, &spent_code_to_bytes(&SpentCode::of(&permits, forget)))?;
+    let mut spent = Vec::new();
+    for row in enrolments.iter()? {
+        let (code, row) = row?;
+        let code = EnrolCodeHash::from_bytes(*code.value());
+        let (given, forget) = enrolment_from_format_1(row.value())?;
+        given_by.extend(given.iter().map(|permit| (*permit, EnrolmentId::of(&code))));
+        spent.push((code, SpentCode::of(&given, forget)));
     }
-    for (permit, _) in tables.permits.all()? {
+    for (code, spent) in spent {
+        enrolments.insert(code.as_bytes(), spent_code_to_bytes(&spent).as_slice())?;
+    }
+    let mut unspent = Vec::new();
+    for row in permits.iter()? {
+        unspent.push(PermitHash::from_bytes(*row?.0.value()));
+    }
+    for permit in unspent {
         let id = given_by.get(&permit).unwrap_or(&EnrolmentId::BEFORE_FORMAT_2);
-        tables.permits.put(permit, id.as_bytes())?;
+        permits.insert(permit.as_bytes(), id.as_bytes().as_slice())?;
     }
-    tables.meta.put(META_FORMAT, &FORMAT.to_be_bytes())?;
     Ok(())
 }
 

@@ -5,16 +5,16 @@ use std::collections::{HashMap, HashSet};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 use tacit_proto::{ChannelId, EndOf, EnrolCodeHash, Incarnation, PermitHash, SizeClass};
 
-use super::chain::{BOX_OVERHEAD, BacklogRow};
+use super::chain::BacklogRow;
 use super::epoch::EpochId;
 use super::fault::Fault;
 use super::rows::{
-    BACKLOGS, CHANNELS, Def, ENROLMENTS, EXPIRY, FORMAT, META, META_COMMITS, META_FORMAT, META_INCARNATION, PERMITS,
-    box_from_key, channel_from_bytes, class_from_bytes, end_from_key, expiry_from_key, number_from_bytes,
-    permit_from_bytes, spent_code_from_bytes,
+    BACKLOGS, CHANNELS, DUE, Def, ENROLMENTS, FORMAT, META, META_COMMITS, META_FORMAT, META_INCARNATION, PERMITS,
+    channel_from_bytes, due_from_row, end_from_key, number_from_bytes, permit_from_bytes, spent_code_from_bytes,
 };
 use super::transaction::Tables;
-use super::{BoxKey, Recovered, Waiting};
+use super::wrap::BOX_OVERHEAD;
+use super::{Recovered, Waiting};
 
 /// Where a database stands.
 pub(super) struct Last {
@@ -43,6 +43,7 @@ pub(super) fn last_commit(db: &Database) -> Result<Option<Last>, Fault> {
 
 /// The first rows of a new file.
 pub(super) fn found(tables: &mut Tables<'_>) -> Result<(), Fault> {
+    tables.make()?;
     let mut incarnation = [0; Incarnation::LEN];
     getrandom::fill(&mut incarnation)?;
     tables.meta.put(META_FORMAT, &FORMAT.to_be_bytes())?;
@@ -63,11 +64,7 @@ pub(super) fn recover(db: &Database) -> Result<(Recovered, HashSet<EpochId>), Fa
     let permits = all(&txn, PERMITS, |hash, row| Ok((PermitHash::from_bytes(*hash), permit_from_bytes(row)?)))?;
     let enrolments =
         all(&txn, ENROLMENTS, |code, row| Ok((EnrolCodeHash::from_bytes(*code), spent_code_from_bytes(row)?)))?;
-    let mut waiting = all(&txn, EXPIRY, |key, class| {
-        let (expires, of_box) = expiry_from_key(key);
-        let (of, seq) = box_from_key(&of_box);
-        Ok(Waiting { of, key: BoxKey { seq, expires }, class: class_from_bytes(class)? })
-    })?;
+    let mut waiting = all(&txn, DUE, due_from_row)?;
     waiting.sort_unstable_by_key(|waiting| (waiting.of, waiting.key.seq));
     let backlogs = all(&txn, BACKLOGS, |end, row| Ok((end_from_key(end)?, BacklogRow::from_bytes(row)?)))?;
     let epochs = check_backlogs(&waiting, &backlogs)?;

@@ -1,7 +1,7 @@
 //! The embedded spool: one redb file, and the file of epoch keys beside it.
 //!
-//! `rows` says what is on the disk and why no crash loses it, `chain` how boxes are wrapped, `epoch` where the keys to
-//! that are kept and destroyed, `transaction` how a failed write is taken back, `migration` what becomes of older formats.
+//! `rows` says what is on the disk and why no crash loses it, `chain` and `wrap` how boxes are wrapped, `epoch` where the
+//! keys to that are kept and destroyed, `transaction` how a failed write is taken back, `migration` what becomes of older formats.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,8 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 use redb::{Database, ReadableDatabase};
 use tacit_proto::{EndOf, SealedBox};
 
-use super::batch::{Wrapping, apply};
-use super::chain::{BacklogRow, Chains, Link, Place, unwrap_box};
+use super::batch::{Appending, apply};
+use super::chain::{BacklogRow, Chains, Link};
 use super::epoch::{self, EpochId, EpochKey, Keyring, SlotFile};
 use super::fault::{Fault, guarded};
 use super::opening::{Opened, drop_guarded, open_database, open_to_read};
@@ -21,6 +21,7 @@ use super::recovery::{mostly_dead, recover};
 use super::rows::{BACKLOGS, BOXES, MAX_SEQ, box_from_key, box_key, end_from_key, end_key};
 use super::storage::{DataDir, Storage};
 use super::transaction::{Failed, Tables, Undo, transact};
+use super::wrap::unwrap_box;
 use super::{Change, KeptRow, Recovered, Spool, SpoolError};
 
 /// No file that nothing was ever committed to is longer: redb makes it 72 KiB.
@@ -34,6 +35,7 @@ const UNFOUNDED_LEN: u64 = 128 << 10;
 /// Locks are taken in the order of the fields.
 pub struct RedbSpool {
     pub(super) writer: Mutex<Writer>,
+    appending: Mutex<Appending>,
     state: RwLock<State>,
     chains: Mutex<Chains>,
     storage: Box<dyn Storage>,
@@ -121,8 +123,8 @@ impl RedbSpool {
         let db = if writable { compact_if_mostly_dead(&*storage, db, &recovered) } else { Some(db) };
         let writer = Writer { slots, next_epoch: None, commits, doubtful: None };
         let state = State { db, writable, opening: 0, keys };
-        let chains = Mutex::default();
-        Ok((Self { writer: Mutex::new(writer), state: RwLock::new(state), chains, storage }, recovered))
+        let (writer, state) = (Mutex::new(writer), RwLock::new(state));
+        Ok((Self { writer, appending: Mutex::default(), state, chains: Mutex::default(), storage }, recovered))
     }
 
     /// Runs one transaction of the writer. After an error nothing of it was made, or will be seen to have been.
@@ -249,10 +251,7 @@ impl RedbSpool {
         };
         let mut boxes = Vec::with_capacity(wrapped.len());
         for (seq, wrapped) in wrapped {
-            let key = {
-                let mut chains = lock(&self.chains);
-                chains.link(of, &backlog, &state.keys, Place::Load, seq).map_err(row)?.box_key()
-            };
+            let key = lock(&self.chains).box_key(of, &backlog, &state.keys, seq).map_err(row)?;
             boxes.push((seq, unwrap_box(&key, of, seq, wrapped).map_err(row)?));
         }
         Ok(boxes)
@@ -274,8 +273,13 @@ impl Spool for RedbSpool {
             // The disk could not be written at the start.
             self.turn(&mut writer).map_err(Fault::on_write)?;
         }
-        self.write(&mut writer, |tables, keys| apply(tables, batch, &Wrapping { keys, chains: &self.chains }))
-            .map_err(Fault::on_write)
+        let mut appending = lock(&self.appending);
+        let drained = |of: &EndOf| lock(&self.chains).forget(of);
+        let done = self.write(&mut writer, |tables, keys| apply(tables, batch, keys, &mut appending, drained));
+        if done.is_err() {
+            *appending = Appending::default();
+        }
+        done.map_err(Fault::on_write)
     }
 
     fn load(&self, of: EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, SpoolError> {

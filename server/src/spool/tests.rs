@@ -186,7 +186,7 @@ fn script() -> Vec<Step> {
             append(b, 2, small(6)),
             Change::PutChannel(channel(1), channel_row(1, Phase::Claimed)),
         ]),
-        Step::Commit((10..22).map(|seq| append(c, seq, sealed(SizeClass::Large, seq))).collect()),
+        Step::Commit((10..30).map(|seq| append(c, seq, sealed(SizeClass::Large, seq))).collect()),
         Step::Commit(vec![append(b, 3, small(7)), remove(b, [2, 3])]),
         Step::Turn,
         Step::Reopen,
@@ -197,7 +197,7 @@ fn script() -> Vec<Step> {
             Change::ForgetEnrolment(code),
         ]),
         Step::Turn,
-        Step::Commit(vec![remove(c, 20..22), Change::ForgetChannel(channel(2))]),
+        Step::Commit(vec![remove(c, 20..30), Change::ForgetChannel(channel(2))]),
         Step::Commit(vec![append(c, 30, small(10)), append(a, 5, sealed(SizeClass::Large, 11))]),
     ]
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 /// What a benchmark was asked for on its command line, after `--`.
 pub struct Arguments {
     json: Option<PathBuf>,
+    only: Option<String>,
     flags: Vec<String>,
 }
 
@@ -18,14 +19,20 @@ impl Arguments {
     /// Reads them. Cargo adds a `--bench` of its own.
     pub fn read() -> Self {
         let mut all = std::env::args().skip(1).filter(|argument| argument != "--bench");
-        let mut arguments = Self { json: None, flags: Vec::new() };
+        let mut arguments = Self { json: None, only: None, flags: Vec::new() };
         while let Some(argument) = all.next() {
             match argument.as_str() {
                 "--json" => arguments.json = Some(all.next().expect("--json FILE").into()),
+                "--only" => arguments.only = Some(all.next().expect("--only PART")),
                 _ => arguments.flags.push(argument),
             }
         }
         arguments
+    }
+
+    /// Whether a part of the benchmark is to run: all do, or those whose name contains what `--only` says.
+    pub fn wants(&self, part: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| part.contains(only.as_str()))
     }
 
     /// Whether a flag of the benchmark's own was given.
@@ -53,7 +60,11 @@ impl Figures {
 
     /// A figure beside what it is measured against, in the same run: `figure NAME VALUE UNIT ratio R of REFERENCE`.
     pub fn compare(&mut self, name: &str, value: f64, unit: &str, (reference, of): (&str, f64)) {
-        let ratio = value / of;
+        self.compare_rounds(name, value, unit, (reference, of), value / of);
+    }
+
+    /// The same with a ratio of its own: the median of many rounds' ratios is steadier than the ratio of two medians.
+    pub fn compare_rounds(&mut self, name: &str, value: f64, unit: &str, (reference, of): (&str, f64), ratio: f64) {
         println!("figure {name} {value:.2} {unit} ratio {ratio:.3} of {reference} {of:.2}");
         self.all.push(json!({
             "name": name, "value": value, "unit": unit, "ratio": ratio, "reference": reference, "reference_value": of,
@@ -69,6 +80,18 @@ impl Drop for Figures {
             std::fs::write(path, text).expect("the JSON file can be written");
         }
     }
+}
+
+/// Processor time that this process took so far, in all threads that live. Unlike the time on the wall it does not grow
+/// with what else the machine does.
+#[cfg(target_os = "linux")]
+pub fn processor_time() -> std::time::Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux lists threads");
+    let of = |task: std::io::Result<std::fs::DirEntry>| -> Option<u64> {
+        let times = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        times.split(' ').next()?.parse().ok()
+    };
+    std::time::Duration::from_nanos(tasks.filter_map(of).sum())
 }
 
 /// The value that this share of all values does not exceed: 0.5 is the median, 0.99 the p99.

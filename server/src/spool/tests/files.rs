@@ -9,7 +9,7 @@ use tacit_proto::{End, SizeClass};
 
 use super::{Model, append, channel, channel_row, end, remove, sealed, small};
 use crate::spool::epoch::SLOT_LEN;
-use crate::spool::rows::{BACKLOGS, BOXES, CHANNELS, Def, ENROLMENTS, EXPIRY, META, PERMITS};
+use crate::spool::rows::{BACKLOGS, BOXES, CHANNELS, DUE, Def, ENROLMENTS, META, PERMITS};
 use crate::spool::{Change, Phase, RedbSpool, Spool, SpoolError};
 
 fn mode(path: &Path) -> u32 {
@@ -114,7 +114,7 @@ fn damaged_rows_are_errors_and_not_panics() {
     let flips: [fn(&mut Vec<u8>); 4] =
         [|value| value[0] ^= 0x80, |value| *value.last_mut().unwrap() ^= 1, |value| value.push(0), Vec::clear];
     for flip in flips {
-        for table in ["meta", "channels", "permits", "enrolments", "backlogs", "boxes", "expiry"] {
+        for table in ["meta", "channels", "permits", "enrolments", "backlogs", "boxes", "due"] {
             let dir = used();
             match table {
                 "meta" => tamper(dir.path(), META, flip),
@@ -123,7 +123,7 @@ fn damaged_rows_are_errors_and_not_panics() {
                 "enrolments" => tamper(dir.path(), ENROLMENTS, flip),
                 "backlogs" => tamper(dir.path(), BACKLOGS, flip),
                 "boxes" => tamper(dir.path(), BOXES, flip),
-                _ => tamper(dir.path(), EXPIRY, flip),
+                _ => tamper(dir.path(), DUE, flip),
             }
             match RedbSpool::open(dir.path()) {
                 Err(SpoolError::Damaged(_) | SpoolError::NewerFormat) => assert_ne!(table, "boxes"),
