@@ -63,6 +63,8 @@ impl TestRelay {
 
     pub async fn start_on(data: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(data.path());
+        // Tests send faster than devices do.
+        (config.abuse.frames_per_second, config.abuse.bytes_per_second) = (u32::MAX, u32::MAX);
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
