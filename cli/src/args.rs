@@ -41,12 +41,20 @@ pub(crate) enum Command {
     Sync(Sync),
     /// Print a conversation
     History(History),
+    /// Find messages by their words
+    Search(Search),
     /// Show the safety words, to be compared with the other side
     Words(Words),
     /// End the pairing with a contact
     End(End),
     /// Give a contact another label; it never leaves this device
     Rename(Rename),
+    /// Change the passphrase of this device
+    Passphrase(Passphrase),
+    /// Check that everything stored on this device is as it was written
+    Check,
+    /// Destroy everything on this device for good
+    Erase(Erase),
     /// Full-screen chat
     Chat(Chat),
     /// A relay and two devices in one process, to look around
@@ -135,6 +143,19 @@ pub(crate) struct History {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Search {
+    /// Words, or how they begin; words in double quotes must follow each other
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) text: String,
+    /// Only in the conversation with this contact: a label or an id
+    #[arg(long, value_name = "CONTACT")]
+    pub(crate) contact: Option<String>,
+    /// Only the newest N
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Words {
     /// A label or an id
     pub(crate) contact: String,
@@ -163,6 +184,20 @@ pub(crate) struct Rename {
     pub(crate) contact: String,
     /// The label from now on
     pub(crate) label: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Passphrase {
+    /// A file whose first line is the new passphrase [default: $TACIT_NEW_PASSPHRASE, or a question]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Erase {
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -103,7 +103,7 @@ struct ErrorLine<'a> {
 #[derive(Serialize)]
 struct Terms<'a> {
     from: &'a str,
-    terms_version: u32,
+    terms_version: u64,
     terms: &'a str,
 }
 
@@ -116,7 +116,7 @@ impl Failure {
     /// The error as one JSON object.
     pub(crate) fn to_json(&self) -> String {
         let terms = match self {
-            Self::TermsNotAccepted(Offer { from, terms_version, terms }) => {
+            Self::TermsNotAccepted(Offer { from, terms_version, terms, .. }) => {
                 Some(Terms { from, terms_version: *terms_version, terms })
             }
             _ => None,
@@ -133,6 +133,8 @@ impl Failure {
                 OpenError::EmptyPassphrase => "empty_passphrase",
                 OpenError::Damaged => "store_damaged",
                 OpenError::NewerFormat => "newer_format",
+                OpenError::Locked => "locked",
+                OpenError::Erased => "home_erased",
                 OpenError::Io(_) => "home_unusable",
             },
             Self::Authority(_) => "authority_unusable",
@@ -210,6 +212,9 @@ const fn store(error: &StoreError) -> &'static str {
         StoreError::DiskFull => "disk_full",
         StoreError::Busy => "store_busy",
         StoreError::Damaged => "store_damaged",
+        StoreError::Locked => "locked",
+        StoreError::Erased => "home_erased",
+        StoreError::NewerFormat => "newer_format",
         StoreError::Io(_) => "store_unusable",
     }
 }
@@ -244,7 +249,13 @@ mod tests {
 
     #[test]
     fn terms_to_agree_to_come_with_the_error() {
-        let offer = Offer { from: "Dr. Weiss".into(), terms_version: 3, terms: "Be kind.".into() };
+        let offer = Offer {
+            from: "Dr. Weiss".into(),
+            terms_version: 3,
+            terms: "Be kind.".into(),
+            practice_card: None,
+            crisis_card: None,
+        };
         let value = value(&Failure::TermsNotAccepted(offer));
         assert_eq!(value["error"], "terms_not_accepted");
         assert_eq!(value["from"], "Dr. Weiss");

@@ -13,6 +13,7 @@ mod escape;
 mod failure;
 mod home;
 mod interrupt;
+mod notes;
 mod output;
 mod passphrase;
 mod pick;

@@ -14,21 +14,39 @@ const VARIABLE: &str = "TACIT_PASSPHRASE";
 
 /// Gets the passphrase. A new home is asked for twice: a slip of the finger would lock it for good.
 pub(crate) fn get(file: Option<&Path>, is_new_home: bool) -> Result<String, Failure> {
+    secret(file, VARIABLE, || {
+        if is_new_home {
+            prompt_twice("A new passphrase, which protects everything on this device: ")
+        } else {
+            prompt("Passphrase: ")
+        }
+    })
+}
+
+/// Gets the passphrase that is to take the place of the present one.
+pub(crate) fn get_new(file: Option<&Path>) -> Result<String, Failure> {
+    secret(file, "TACIT_NEW_PASSPHRASE", || prompt_twice("The new passphrase: "))
+}
+
+/// Gets a secret from a file, from a variable, or from the person.
+fn secret(
+    file: Option<&Path>,
+    variable: &str,
+    ask: impl FnOnce() -> Result<String, Failure>,
+) -> Result<String, Failure> {
     if let Some(file) = file {
         return from_file(file);
     }
-    match env::var(VARIABLE) {
-        Ok(passphrase) => return Ok(passphrase),
-        Err(VarError::NotUnicode(_)) => return Err(Failure::PassphraseNotText),
-        Err(VarError::NotPresent) => {}
+    match env::var(variable) {
+        Ok(secret) => Ok(secret),
+        Err(VarError::NotUnicode(_)) => Err(Failure::PassphraseNotText),
+        Err(VarError::NotPresent) if ask::is_anyone_there() => ask(),
+        Err(VarError::NotPresent) => Err(Failure::PassphraseNeeded),
     }
-    if !ask::is_anyone_there() {
-        return Err(Failure::PassphraseNeeded);
-    }
-    if !is_new_home {
-        return prompt("Passphrase: ");
-    }
-    let passphrase = prompt("A new passphrase, which protects everything on this device: ")?;
+}
+
+fn prompt_twice(question: &str) -> Result<String, Failure> {
+    let passphrase = prompt(question)?;
     let again = Zeroizing::new(prompt("The same again: ")?);
     if passphrase == *again { Ok(passphrase) } else { Err(Failure::PassphrasesDiffer) }
 }

@@ -54,7 +54,7 @@ fn ambiguous(several: &[&Contact], clock: &Clock) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use tacit_client_core::EndedWhy;
+    use tacit_client_core::{CareState, EndedWhy};
 
     use super::*;
 
@@ -71,6 +71,7 @@ mod tests {
             missing: 0,
             unopened: 0,
             last_activity: 1_741_000_920_000,
+            care: CareState::default(),
         }
     }
 

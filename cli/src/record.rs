@@ -1,9 +1,10 @@
 //! What scripts read: the JSON objects of the answers. Fields are only ever added.
 
 use serde::Serialize;
-use tacit_client_core::{Contact, ContactState, Content, Direction, Message, Outcome};
+use tacit_client_core::{Contact, ContactState, Content, Direction, Found, Message, Outcome};
 
 use crate::describe;
+use crate::notes;
 
 /// Answer of `enrol`.
 #[derive(Serialize)]
@@ -29,6 +30,30 @@ pub(crate) struct Words {
     pub(crate) contact: String,
     pub(crate) words: Vec<String>,
     pub(crate) verified: bool,
+}
+
+/// Answer of `search`, one per message.
+#[derive(Serialize)]
+pub(crate) struct FoundLine {
+    #[serde(flatten)]
+    message: MessageLine,
+    excerpt: Vec<PieceOfExcerpt>,
+}
+
+#[derive(Serialize)]
+struct PieceOfExcerpt {
+    text: String,
+    matched: bool,
+}
+
+impl From<Found> for FoundLine {
+    fn from(found: Found) -> Self {
+        let excerpt = found.excerpt.into_iter();
+        Self {
+            message: MessageLine::with_contact(found.message),
+            excerpt: excerpt.map(|piece| PieceOfExcerpt { text: piece.text, matched: piece.matched }).collect(),
+        }
+    }
 }
 
 /// Answer of `send`, one per message.
@@ -96,8 +121,11 @@ pub(crate) struct MessageLine {
     #[serde(skip_serializing_if = "Option::is_none")]
     contact: Option<String>,
     direction: &'static str,
-    /// `null` for what this version cannot show.
+    /// `null` for notes, and for what this version cannot show.
     text: Option<String>,
+    /// What happened, where this is no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
     outcome: &'static str,
     sent_at: u64,
     /// Present where something sent just before it is missing so far.
@@ -120,9 +148,13 @@ impl MessageLine {
                 Direction::In => "in",
                 Direction::Out => "out",
             },
+            note: match &message.content {
+                Content::Note(note) => Some(notes::code(note)),
+                Content::Text(_) | Content::Unknown => None,
+            },
             text: match message.content {
                 Content::Text(text) => Some(text),
-                Content::Unknown => None,
+                Content::Note(_) | Content::Unknown => None,
             },
             outcome: describe::outcome_code(message.outcome),
             sent_at: message.sent_at,

@@ -34,11 +34,15 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// The home that the command line names.
+    pub(crate) fn home(args: &Args) -> Result<String, Failure> {
+        args.home.clone().or_else(default_home).map(text).ok_or(Failure::NoDefaultHome)
+    }
+
     /// Opens the home that the command line names.
     pub(crate) fn open(args: &Args, new_home: NewHome) -> Result<Self, Failure> {
         let interrupt = Interrupt::watch();
-        let home = args.home.clone().or_else(default_home).ok_or(Failure::NoDefaultHome)?;
-        let home = text(home);
+        let home = Self::home(args)?;
         let is_new_home = !Client::exists(home.clone());
         if is_new_home && new_home == NewHome::Refused {
             return Err(Failure::NoHome);

@@ -106,7 +106,15 @@ fn help_and_version_are_answers() {
 #[test]
 fn a_mistyped_home_is_not_made() {
     let device = Device::new();
-    for line in [&["contacts"][..], &["sync"], &["send", "Anna", "hi"], &["history", "Anna"], &["invite"]] {
+    for line in [
+        &["contacts"][..],
+        &["sync"],
+        &["send", "Anna", "hi"],
+        &["invite"],
+        &["check"],
+        &["erase", "--yes"],
+        &["passphrase"],
+    ] {
         let mut with_json = vec!["--json"];
         with_json.extend(line);
         assert_eq!(refused(&device.run(&with_json)), (Some(1), "no_home".into()), "{line:?}");
@@ -257,4 +265,31 @@ fn an_interrupted_command_ends_with_130_and_keeps_what_it_did() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let contacts = device.run(&["--json", "contacts"]);
     assert!(String::from_utf8(contacts.stdout).unwrap().contains(&label(1)));
+}
+
+#[test]
+fn a_passphrase_is_changed_only_by_who_knows_it() {
+    let device = waiting();
+    let changed = |old: &str, new: &str| {
+        let mut command = device.command(&["--json", "passphrase"]);
+        command.env("TACIT_PASSPHRASE", old).env("TACIT_NEW_PASSPHRASE", new).output().unwrap()
+    };
+    assert_eq!(refused(&changed("wrong", "another")), (Some(1), "wrong_passphrase".into()));
+    assert_eq!(refused(&changed("correct horse", "")), (Some(1), "empty_passphrase".into()));
+    assert!(changed("correct horse", "another").status.success());
+    assert_eq!(refused(&device.run(&["--json", "check"])), (Some(1), "wrong_passphrase".into()));
+    let check = device.command(&["--json", "check"]).env("TACIT_PASSPHRASE", "another").output().unwrap();
+    assert_eq!(String::from_utf8(check.stdout).unwrap(), "{\"whole\":true}\n");
+}
+
+#[test]
+fn erasing_needs_a_yes_and_no_passphrase() {
+    let device = waiting();
+    let before = device.files();
+    let erase = |arguments: &[&str]| device.command(arguments).env_remove("TACIT_PASSPHRASE").output().unwrap();
+    assert_eq!(refused(&erase(&["--json", "erase"])), (Some(1), "not_confirmed".into()));
+    assert_eq!(device.files(), before);
+    assert!(erase(&["--json", "erase", "--yes"]).status.success());
+    assert!(!device.home().exists());
+    assert_eq!(refused(&device.run(&["--json", "contacts"])), (Some(1), "no_home".into()));
 }

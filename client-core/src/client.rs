@@ -1,5 +1,10 @@
 //! The face of the library: one device, as an app sees it.
 
+pub(crate) mod crisis;
+mod notifications;
+mod practice;
+pub(crate) mod terms;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -11,22 +16,20 @@ use tacit_proto::Permit;
 use tacit_proto::limits::MAX_HOLD;
 use tacit_proto::link::{EnrolmentLink, InviteLink};
 
+use crate::care::terms::DEFAULT_TERMS;
 use crate::content::{MAX_NAME, MAX_TEXT};
 use crate::driver::{self, Shared, wall_clock};
 use crate::error::{
     AuthorityError, ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, StoreError, WaitError,
 };
+use crate::life_cycle;
 use crate::net::Authority;
 use crate::pairing::{self, draw_id};
-use crate::store::{ContactKey, ContactRow, Holder, Key, State, Store, StoreKey, home_exists};
+use crate::store::{ContactKey, ContactRow, Holder, Key, State, Store, StoreKey, Tx, home_exists};
 use crate::types::{
     Connection, Contact, ContactId, Direction, EndedWhy, Enrolment, Listener, Message, MessageId, NewInvite, Offer,
     Outcome,
 };
-
-/// The terms that an invite offers unless the practice has its own.
-const TERMS: &str = include_str!("terms.txt");
-const TERMS_VERSION: u32 = 1;
 
 /// How often a wait looks again when nothing wakes it: another process may be the one that makes progress.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -50,19 +53,32 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Client {
-    home: PathBuf,
-    key: Key,
-    /// For the app's threads. Held for one transaction at a time.
-    store: Mutex<Store>,
+    pub(crate) home: PathBuf,
+    /// For the app's threads. Held for one transaction at a time. None while locked.
+    opened: Mutex<Option<Opened>>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-fn rng() -> impl CryptoRng {
+/// What a locked client does not have.
+pub(crate) struct Opened {
+    pub(crate) key: Key,
+    pub(crate) store: Store,
+}
+
+impl Opened {
+    pub(crate) fn open(home: &Path, key: &StoreKey) -> Result<Self, OpenError> {
+        let key = Key::open(home, key, &mut rng())?;
+        let store = Store::open(home, &key)?;
+        Ok(Self { key, store })
+    }
+}
+
+pub(crate) fn rng() -> impl CryptoRng {
     UnwrapErr(SysRng)
 }
 
-fn id<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(crate) fn id<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     hex::decode_to_slice(text, &mut bytes).ok()?;
     Some(bytes)
@@ -75,10 +91,9 @@ impl Client {
     /// [`OpenError`]. Nothing is changed by a wrong passphrase.
     pub fn open(home: String, key: StoreKey) -> Result<Self, OpenError> {
         let home = PathBuf::from(home);
-        let key = Key::open(&home, &key, &mut rng())?;
-        let store = Mutex::new(Store::open(&home, &key)?);
+        let opened = Mutex::new(Some(Opened::open(&home, &key)?));
         let shared = Arc::new(Shared::new(home.clone(), Holder(draw_id(&mut rng()))));
-        Ok(Self { home, key, store, shared, thread: Mutex::new(None) })
+        Ok(Self { home, opened, shared, thread: Mutex::new(None) })
     }
 
     /// Whether there is a home at this path: if not, [`Client::open`] makes one, and the passphrase is a new one.
@@ -104,13 +119,16 @@ impl Client {
     /// Connects, and stays connected, on a thread of its own. Does nothing if that thread runs already.
     ///
     /// # Errors
-    /// [`OpenError`] if the store cannot be opened a second time, or no thread can be started.
+    /// [`OpenError`] if the store cannot be opened a second time, or no thread can be started; [`OpenError::Locked`].
     pub fn start(&self, listener: Option<Box<dyn Listener>>) -> Result<(), OpenError> {
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut thread = self.thread();
         if thread.is_some() {
             return Ok(());
         }
-        let store = Store::open(&self.home, &self.key)?;
+        let store = match &*self.opened() {
+            Some(opened) => Store::open(&self.home, &opened.key)?,
+            None => return Err(OpenError::Locked),
+        };
         let shared = Arc::clone(&self.shared);
         self.shared.stop.send_replace(false);
         let started = std::thread::Builder::new()
@@ -123,9 +141,16 @@ impl Client {
 
     /// Disconnects, and waits until what is under way is stored: at most a few seconds. Everything else is kept.
     pub fn stop(&self) {
+        self.hang_up(&mut self.thread());
+    }
+
+    pub(crate) fn thread(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn hang_up(&self, thread: &mut Option<JoinHandle<()>>) {
         self.shared.stop.send_replace(true);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
+        if let Some(thread) = thread.take() {
             // A thread that ended by itself has nothing more to store.
             let _ = thread.join();
         }
@@ -156,7 +181,7 @@ impl Client {
             if !tx.add_enrolment(&link, &permits)? {
                 return Err(EnrolError::AlreadyUsed);
             }
-            Ok(tx.set_profile(name, TERMS_VERSION, TERMS)?)
+            Ok(tx.set_profile(name, 1, DEFAULT_TERMS)?)
         })
     }
 
@@ -165,7 +190,7 @@ impl Client {
     /// # Errors
     /// [`StoreError`].
     pub fn enrolments(&self) -> Result<Vec<Enrolment>, StoreError> {
-        self.store().read(|tx| tx.enrolments())
+        self.read(|tx| tx.enrolments())
     }
 
     /// Makes an invite, to be given to one person. The link works once the contact's state is
@@ -192,7 +217,7 @@ impl Client {
     #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
     pub fn invite_link(&self, contact: ContactId) -> Result<String, ContactError> {
         let key = id(&contact).ok_or(ContactError::NoSuchContact)?;
-        Ok(self.store().read(|tx| pairing::invite_link(tx, &key))?.to_uri())
+        Ok(self.read(|tx| pairing::invite_link(tx, &key))?.to_uri())
     }
 
     /// Joins by an invite. What it offers is there to be shown once the contact's state is
@@ -217,10 +242,16 @@ impl Client {
     #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
     pub fn offer(&self, contact: ContactId) -> Result<Offer, ContactError> {
         let key = id(&contact).ok_or(ContactError::NoSuchContact)?;
-        self.store().read(|tx| {
+        self.read(|tx| {
             let row = tx.contact(&key)?.ok_or(ContactError::NoSuchContact)?;
             let offer = pairing::offer(tx, &row)?;
-            Ok(Offer { from: offer.from, terms_version: offer.terms_version, terms: offer.terms })
+            Ok(Offer {
+                from: offer.from,
+                terms_version: offer.terms.body.version,
+                terms: offer.terms.body.text,
+                practice_card: offer.practice_card.map(|card| card.body.card),
+                crisis_card: offer.crisis_card.map(|card| card.body.card),
+            })
         })
     }
 
@@ -265,7 +296,7 @@ impl Client {
     /// # Errors
     /// [`StoreError`].
     pub fn contacts(&self) -> Result<Vec<Contact>, StoreError> {
-        self.store().read(|tx| tx.contacts())
+        self.read(|tx| tx.contacts())
     }
 
     /// One contact.
@@ -275,7 +306,7 @@ impl Client {
     #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
     pub fn contact(&self, contact: ContactId) -> Result<Contact, ContactError> {
         let key = id(&contact).ok_or(ContactError::NoSuchContact)?;
-        self.store().read(|tx| tx.public_contact(&key)?.ok_or(ContactError::NoSuchContact))
+        self.read(|tx| tx.public_contact(&key)?.ok_or(ContactError::NoSuchContact))
     }
 
     /// Calls a contact something else, on this device only.
@@ -294,7 +325,7 @@ impl Client {
     #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
     pub fn safety_words(&self, contact: ContactId) -> Result<Vec<String>, ContactError> {
         let key = id(&contact).ok_or(ContactError::NoSuchContact)?;
-        self.store().read(|tx| {
+        self.read(|tx| {
             tx.contact(&key)?.ok_or(ContactError::NoSuchContact)?;
             let transcript = tx.transcript(&key)?.ok_or(ContactError::WrongState)?;
             Ok(transcript.safety_words().map(str::to_owned).to_vec())
@@ -327,10 +358,10 @@ impl Client {
         }
         let key: ContactKey = id(&contact).ok_or(SendError::NoSuchContact)?;
         let message = draw_id(&mut rng());
-        self.change(|tx| match tx.contact(&key)?.ok_or(SendError::NoSuchContact)?.state {
-            State::Ended(_) => Err(SendError::Ended),
-            state if state.can_send() => Ok(tx.queue_text(&key, &message, &text, wall_clock())?),
-            _ => Err(SendError::NotPaired),
+        self.change(|tx| {
+            let row = tx.contact(&key)?.ok_or(SendError::NoSuchContact)?;
+            life_cycle::may_write(tx, &row)?;
+            Ok::<_, SendError>(tx.queue_text(&key, &message, &text, wall_clock())?)
         })?;
         Ok(hex::encode(message))
     }
@@ -342,7 +373,7 @@ impl Client {
     #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
     pub fn message(&self, message: MessageId) -> Result<Message, ContactError> {
         let key = id(&message).ok_or(ContactError::NoSuchMessage)?;
-        self.store().read(|tx| tx.message(&key)?.ok_or(ContactError::NoSuchMessage))
+        self.read(|tx| tx.message(&key)?.ok_or(ContactError::NoSuchMessage))
     }
 
     /// Up to `limit` messages, oldest first: the newest ones, or those just before the message `before`.
@@ -358,7 +389,7 @@ impl Client {
     ) -> Result<Vec<Message>, ContactError> {
         let key = id(&contact).ok_or(ContactError::NoSuchContact)?;
         let before = before.map(|before| id(&before).ok_or(ContactError::NoSuchMessage)).transpose()?;
-        self.store().read(|tx| {
+        self.read(|tx| {
             tx.contact(&key)?.ok_or(ContactError::NoSuchContact)?;
             tx.history(&key, before.as_ref(), limit)?.ok_or(ContactError::NoSuchMessage)
         })
@@ -380,7 +411,7 @@ impl Client {
     /// [`WaitError::TimedOut`] says what is in the way.
     pub fn wait_settled(&self, timeout_ms: u64) -> Result<(), WaitError> {
         self.wait(timeout_ms, || {
-            let (relays, others) = self.store().read::<_, StoreError>(|tx| {
+            let (relays, others) = self.read::<_, StoreError>(|tx| {
                 let relays = tx.relays_in_use()?;
                 let nothing_waits = relays
                     .iter()
@@ -400,7 +431,7 @@ impl Client {
     pub fn wait_outcome(&self, message: MessageId, delivered: bool, timeout_ms: u64) -> Result<Outcome, WaitError> {
         let key = id(&message).ok_or(WaitError::NothingToWaitFor)?;
         self.wait(timeout_ms, || {
-            let message = self.store().read::<_, StoreError>(|tx| tx.message(&key))?;
+            let message = self.read::<_, StoreError>(|tx| tx.message(&key))?;
             let message = message.filter(|message| message.direction == Direction::Out);
             let outcome = message.ok_or(WaitError::NothingToWaitFor)?.outcome;
             Ok(match outcome {
@@ -429,24 +460,27 @@ impl Client {
         }
     }
 
-    fn store(&self) -> MutexGuard<'_, Store> {
+    pub(crate) fn opened(&self) -> MutexGuard<'_, Option<Opened>> {
         // A transaction that a panic interrupted was rolled back.
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change<T, E: From<StoreError>>(
-        &self,
-        change: impl FnOnce(&crate::store::Tx<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let value = self.store().change(change)?;
+    /// Reads one consistent state.
+    pub(crate) fn read<T, E: From<StoreError>>(&self, read: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
+        self.opened().as_mut().ok_or(StoreError::Locked)?.store.read(read)
+    }
+
+    /// Makes one change, and tells the connection of it.
+    pub(crate) fn change<T, E: From<StoreError>>(&self, change: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
+        let value = self.opened().as_mut().ok_or(StoreError::Locked)?.store.change(change)?;
         self.shared.note_change();
         Ok(value)
     }
 
-    fn change_contact<T>(
+    pub(crate) fn change_contact<T>(
         &self,
         contact: &str,
-        change: impl FnOnce(&crate::store::Tx<'_>, &ContactRow) -> Result<T, ContactError>,
+        change: impl FnOnce(&Tx<'_>, &ContactRow) -> Result<T, ContactError>,
     ) -> Result<T, ContactError> {
         let key = id(contact).ok_or(ContactError::NoSuchContact)?;
         self.change(|tx| {

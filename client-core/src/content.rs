@@ -6,13 +6,19 @@ use prost::Message;
 use tacit_proto::BOX_VERSION;
 use zeroize::Zeroizing;
 
+use crate::care::consent::ConsentBody;
+use crate::care::crisis_card::SignedCrisisCard;
+use crate::care::practice_card::SignedPracticeCard;
+use crate::care::statement::{Body as StatementBody, Signed};
+use crate::care::terms::Terms;
 use crate::crypto::pairing::AcceptRandom;
 use crate::crypto::ratchet::{MAX_PREKEY_OVERHEAD, OlmPublic};
 use crate::crypto::seal::{MAX_LARGE_PAYLOAD, SealingPublic};
+use crate::crypto::signing::{MAX_BODY, SigningPublic, StatementKind};
 use crate::types::Timestamp;
 
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
-mod pb {
+pub(crate) mod pb {
     include!(concat!(env!("OUT_DIR"), "/tacit.content.v1.rs"));
 }
 
@@ -46,8 +52,10 @@ pub(crate) struct OfferContent {
     pub(crate) olm_identity: OlmPublic,
     pub(crate) olm_one_time: OlmPublic,
     pub(crate) from: String,
-    pub(crate) terms_version: u32,
-    pub(crate) terms: String,
+    pub(crate) practice_key: SigningPublic,
+    pub(crate) terms: Signed<Terms>,
+    pub(crate) practice_card: Option<Signed<SignedPracticeCard>>,
+    pub(crate) crisis_card: Option<Signed<SignedCrisisCard>>,
 }
 
 /// What end B answers.
@@ -57,22 +65,38 @@ pub(crate) struct AcceptContent {
     pub(crate) reset_key: SealingPublic,
     pub(crate) olm_identity: OlmPublic,
     pub(crate) olm_message: Vec<u8>,
-    pub(crate) terms_version: u32,
+    pub(crate) consent_key: SigningPublic,
+    pub(crate) consent: Signed<ConsentBody>,
 }
 
 /// The plaintext of an Olm message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Envelope {
     pub(crate) stream: [u8; 16],
     pub(crate) receipt: Option<Receipt>,
-    /// None: it carries nothing but the receipt.
+    /// None: it carries no message.
     pub(crate) numbered: Option<Numbered>,
+    /// The sender's newest sealing key.
+    pub(crate) sealing_key: Option<Announced>,
+    /// Whether the sender tells what was read, if we do too.
+    pub(crate) tells_reads: bool,
+    /// The person has seen every message up to this position; 0 if that is not told.
+    pub(crate) seen_up_to: u64,
+}
+
+/// A sealing key, with its number in the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Announced {
+    pub(crate) number: u32,
+    pub(crate) key: SealingPublic,
 }
 
 /// A message in its stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Numbered {
     pub(crate) number: u64,
+    /// Where it stands among all that its sender ever sent on the channel. The number in the first stream.
+    pub(crate) position: u64,
     pub(crate) message_id: [u8; 16],
     pub(crate) sent_at: Timestamp,
     pub(crate) body: Body,
@@ -82,8 +106,29 @@ pub(crate) struct Numbered {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
     Text(String),
+    /// A statement, or a part of one.
+    Statement(StatementPart),
     /// A newer version of Tacit knows.
     Unknown,
+}
+
+/// A statement on its way, in as many parts as it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StatementPart {
+    pub(crate) kind: StatementKind,
+    /// Names the whole statement.
+    pub(crate) digest: [u8; 32],
+    pub(crate) part: u8,
+    pub(crate) count: u8,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl StatementPart {
+    /// Most bytes of a statement in one envelope: with what stands around them they are no longer than a text.
+    pub(crate) const MAX_BYTES: usize = 13_900;
+
+    /// Most parts that a statement is cut into.
+    pub(crate) const MAX_COUNT: usize = (MAX_BODY + 64).div_ceil(Self::MAX_BYTES);
 }
 
 /// What the sender has safe of one of our streams.
@@ -109,9 +154,9 @@ pub(crate) struct Range {
 }
 
 /// Numbers beyond this would not fit a signed column; no device sends that many.
-const MAX_NUMBER: u64 = i64::MAX as u64 - 1;
+pub(crate) const MAX_NUMBER: u64 = i64::MAX as u64 - 1;
 
-fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], BadContent> {
+pub(crate) fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], BadContent> {
     bytes.try_into().map_err(|_| BadContent)
 }
 
@@ -119,8 +164,16 @@ fn sealing_key(bytes: &[u8]) -> Result<SealingPublic, BadContent> {
     SealingPublic::from_bytes(bytes).map_err(|_| BadContent)
 }
 
-fn bounded(text: String, most: usize) -> Result<String, BadContent> {
+pub(crate) fn bounded(text: String, most: usize) -> Result<String, BadContent> {
     if text.is_empty() || text.len() > most { Err(BadContent) } else { Ok(text) }
+}
+
+fn signing_key(bytes: &[u8]) -> Result<SigningPublic, BadContent> {
+    SigningPublic::from_bytes(&array(bytes)?).map_err(|_| BadContent)
+}
+
+fn if_there<B: StatementBody>(key: &SigningPublic, bytes: &[u8]) -> Result<Option<Signed<B>>, BadContent> {
+    if bytes.is_empty() { Ok(None) } else { Signed::check(key, bytes).map(Some) }
 }
 
 /// A peer must open boxes of our version, or nothing of ours reaches it.
@@ -137,7 +190,10 @@ impl OfferContent {
             olm_identity: self.olm_identity.to_bytes().to_vec(),
             olm_one_time: self.olm_one_time.to_bytes().to_vec(),
             from: self.from.clone(),
-            terms: Some(pb::Terms { version: self.terms_version, text: self.terms.clone() }),
+            practice_key: self.practice_key.to_bytes().to_vec(),
+            terms: self.terms.statement.bytes().to_vec(),
+            practice_card: self.practice_card.as_ref().map(|card| card.statement.bytes().to_vec()).unwrap_or_default(),
+            crisis_card: self.crisis_card.as_ref().map(|card| card.statement.bytes().to_vec()).unwrap_or_default(),
         }
         .encode_to_vec()
     }
@@ -145,15 +201,17 @@ impl OfferContent {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadContent> {
         let offer = pb::Offer::decode(bytes).map_err(|_| BadContent)?;
         check_versions(&offer.box_versions)?;
-        let terms = offer.terms.ok_or(BadContent)?;
+        let practice_key = signing_key(&offer.practice_key)?;
         Ok(Self {
             sealing_key: sealing_key(&offer.sealing_key)?,
             reset_key: sealing_key(&offer.reset_key)?,
             olm_identity: OlmPublic::from_bytes(array(&offer.olm_identity)?),
             olm_one_time: OlmPublic::from_bytes(array(&offer.olm_one_time)?),
             from: bounded(offer.from, MAX_NAME)?,
-            terms_version: terms.version,
-            terms: bounded(terms.text, MAX_TERMS)?,
+            terms: Signed::check(&practice_key, &offer.terms)?,
+            practice_card: if_there(&practice_key, &offer.practice_card)?,
+            crisis_card: if_there(&practice_key, &offer.crisis_card)?,
+            practice_key,
         })
     }
 }
@@ -167,7 +225,8 @@ impl AcceptContent {
             reset_key: self.reset_key.to_bytes().to_vec(),
             olm_identity: self.olm_identity.to_bytes().to_vec(),
             olm_message: self.olm_message.clone(),
-            terms_version: self.terms_version,
+            consent_key: self.consent_key.to_bytes().to_vec(),
+            consent: self.consent.statement.bytes().to_vec(),
         };
         Zeroizing::new(accept.encode_to_vec())
     }
@@ -175,13 +234,15 @@ impl AcceptContent {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadContent> {
         let accept = pb::Accept::decode(bytes).map_err(|_| BadContent)?;
         check_versions(&accept.box_versions)?;
+        let consent_key = signing_key(&accept.consent_key)?;
         Ok(Self {
             fresh: AcceptRandom::from_bytes(array(&accept.fresh)?),
             sealing_key: sealing_key(&accept.sealing_key)?,
             reset_key: sealing_key(&accept.reset_key)?,
             olm_identity: OlmPublic::from_bytes(array(&accept.olm_identity)?),
             olm_message: accept.olm_message,
-            terms_version: accept.terms_version,
+            consent: Signed::check(&consent_key, &accept.consent)?,
+            consent_key,
         })
     }
 }
@@ -190,21 +251,18 @@ impl Envelope {
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut envelope = pb::Envelope {
             stream: self.stream.to_vec(),
-            receipt: self.receipt.as_ref().map(|receipt| pb::Receipt {
-                stream: receipt.stream.to_vec(),
-                up_to: receipt.up_to,
-                beyond: receipt.beyond.iter().map(|range| pb::Range { first: range.first, last: range.last }).collect(),
-            }),
+            receipt: self.receipt.as_ref().map(Receipt::to_pb),
+            sealing_key: self.sealing_key.as_ref().map(Announced::to_pb),
+            tells_reads: self.tells_reads,
+            seen_up_to: self.seen_up_to,
             ..pb::Envelope::default()
         };
         if let Some(numbered) = &self.numbered {
             envelope.number = numbered.number;
+            envelope.position = if numbered.position == numbered.number { 0 } else { numbered.position };
             envelope.message_id = numbered.message_id.to_vec();
             envelope.sent_at = numbered.sent_at;
-            envelope.body = match &numbered.body {
-                Body::Text(text) => Some(pb::envelope::Body::Text(pb::Text { text: text.clone() })),
-                Body::Unknown => None,
-            };
+            envelope.body = numbered.body.to_pb();
         }
         Zeroizing::new(envelope.encode_to_vec())
     }
@@ -213,23 +271,99 @@ impl Envelope {
         let envelope = pb::Envelope::decode(bytes).map_err(|_| BadContent)?;
         let numbered = match envelope.number {
             0 => None,
-            number if number > MAX_NUMBER => return Err(BadContent),
+            number if number > MAX_NUMBER || envelope.position > MAX_NUMBER => return Err(BadContent),
             number => Some(Numbered {
                 number,
+                position: if envelope.position == 0 { number } else { envelope.position },
                 message_id: array(&envelope.message_id)?,
                 sent_at: envelope.sent_at.min(MAX_NUMBER),
-                body: match envelope.body {
-                    Some(pb::envelope::Body::Text(text)) => Body::Text(bounded(text.text, MAX_TEXT)?),
-                    None => Body::Unknown,
-                },
+                body: Body::from_pb(envelope.body)?,
             }),
         };
-        let receipt = envelope.receipt.map(Receipt::from_pb).transpose()?;
-        Ok(Self { stream: array(&envelope.stream)?, receipt, numbered })
+        Ok(Self {
+            stream: array(&envelope.stream)?,
+            receipt: envelope.receipt.map(Receipt::from_pb).transpose()?,
+            numbered,
+            sealing_key: envelope.sealing_key.as_ref().map(Announced::from_pb).transpose()?,
+            tells_reads: envelope.tells_reads,
+            seen_up_to: envelope.seen_up_to.min(MAX_NUMBER),
+        })
+    }
+}
+
+impl Announced {
+    fn to_pb(&self) -> pb::SealingKey {
+        let box_versions = vec![BOX_VERSION.into()];
+        pb::SealingKey { number: self.number, key: self.key.to_bytes().to_vec(), box_versions }
+    }
+
+    fn from_pb(announced: &pb::SealingKey) -> Result<Self, BadContent> {
+        check_versions(&announced.box_versions)?;
+        if announced.number == 0 {
+            return Err(BadContent);
+        }
+        Ok(Self { number: announced.number, key: sealing_key(&announced.key)? })
+    }
+}
+
+impl Body {
+    fn to_pb(&self) -> Option<pb::envelope::Body> {
+        Some(match self {
+            Self::Text(text) => pb::envelope::Body::Text(pb::Text { text: text.clone() }),
+            Self::Statement(part) => pb::envelope::Body::Statement(pb::StatementPart {
+                kind: part.kind.number().into(),
+                digest: part.digest.to_vec(),
+                part: part.part.into(),
+                count: part.count.into(),
+                bytes: part.bytes.clone(),
+            }),
+            Self::Unknown => return None,
+        })
+    }
+
+    fn from_pb(body: Option<pb::envelope::Body>) -> Result<Self, BadContent> {
+        Ok(match body {
+            Some(pb::envelope::Body::Text(text)) => Self::Text(bounded(text.text, MAX_TEXT)?),
+            Some(pb::envelope::Body::Statement(part)) => {
+                // A kind of a newer version is shown as what a newer version can show.
+                let Some(kind) = StatementKind::from_number(part.kind) else { return Ok(Self::Unknown) };
+                Self::Statement(StatementPart::from_pb(kind, part)?)
+            }
+            None => Self::Unknown,
+        })
+    }
+
+    /// The body alone, as it is kept until it is sealed.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        pb::Envelope { body: self.to_pb(), ..pb::Envelope::default() }.encode_to_vec()
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, BadContent> {
+        Self::from_pb(pb::Envelope::decode(bytes).map_err(|_| BadContent)?.body)
+    }
+}
+
+impl StatementPart {
+    fn from_pb(kind: StatementKind, part: pb::StatementPart) -> Result<Self, BadContent> {
+        let count = u8::try_from(part.count).map_err(|_| BadContent)?;
+        let number = u8::try_from(part.part).map_err(|_| BadContent)?;
+        let is_one = (1..=count).contains(&number) && usize::from(count) <= Self::MAX_COUNT;
+        if !is_one || part.bytes.is_empty() || part.bytes.len() > Self::MAX_BYTES {
+            return Err(BadContent);
+        }
+        Ok(Self { kind, digest: array(&part.digest)?, part: number, count, bytes: part.bytes })
     }
 }
 
 impl Receipt {
+    fn to_pb(&self) -> pb::Receipt {
+        pb::Receipt {
+            stream: self.stream.to_vec(),
+            up_to: self.up_to,
+            beyond: self.beyond.iter().map(|range| pb::Range { first: range.first, last: range.last }).collect(),
+        }
+    }
+
     fn from_pb(receipt: pb::Receipt) -> Result<Self, BadContent> {
         if receipt.beyond.len() > Self::MOST_RANGES || receipt.up_to > MAX_NUMBER {
             return Err(BadContent);
@@ -253,7 +387,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::crypto::seal::MAX_SMALL_PAYLOAD;
+    use crate::crypto::seal::{MAX_SMALL_PAYLOAD, SealingKey};
 
     fn envelope(text: String, beyond: Vec<Range>) -> Envelope {
         Envelope {
@@ -261,10 +395,14 @@ mod tests {
             receipt: Some(Receipt { stream: [2; 16], up_to: 7, beyond }),
             numbered: Some(Numbered {
                 number: u64::MAX / 4,
+                position: u64::MAX / 3,
                 message_id: [3; 16],
                 sent_at: 1_800_000_000_000,
                 body: Body::Text(text),
             }),
+            sealing_key: None,
+            tells_reads: true,
+            seen_up_to: u64::MAX / 4,
         }
     }
 
@@ -296,6 +434,34 @@ mod tests {
         for text in [String::new(), "x".repeat(MAX_TEXT + 1)] {
             assert_eq!(Envelope::decode(&envelope(text, Vec::new()).encode()), Err(BadContent));
         }
+    }
+
+    #[test]
+    fn sealing_keys_that_are_none_or_have_no_number_are_refused() {
+        let key = SealingKey::from_bytes(&[7; 32]).public();
+        let mut announcing = envelope("x".to_owned(), Vec::new());
+        announcing.sealing_key = Some(Announced { number: 3, key });
+        let bytes = announcing.encode();
+        assert_eq!(Envelope::decode(&bytes), Ok(announcing.clone()));
+        let broken = |change: fn(&mut pb::SealingKey)| {
+            let mut envelope = pb::Envelope::decode(&bytes[..]).unwrap();
+            change(envelope.sealing_key.as_mut().unwrap());
+            Envelope::decode(&envelope.encode_to_vec())
+        };
+        assert_eq!(broken(|announced| announced.number = 0), Err(BadContent));
+        assert_eq!(broken(|announced| announced.key.truncate(1_215)), Err(BadContent));
+        assert_eq!(broken(|announced| announced.key.fill(0xff)), Err(BadContent));
+        assert_eq!(broken(|announced| announced.box_versions = vec![2]), Err(BadContent));
+        assert!(broken(|announced| announced.box_versions = vec![2, 1]).is_ok());
+    }
+
+    #[test]
+    fn a_position_that_is_the_number_takes_no_room() {
+        let mut first = envelope("x".to_owned(), Vec::new());
+        let Some(numbered) = &mut first.numbered else { panic!("it has a number") };
+        numbered.position = numbered.number;
+        assert!(first.encode().len() < envelope("x".to_owned(), Vec::new()).encode().len());
+        assert_eq!(Envelope::decode(&first.encode()), Ok(first));
     }
 
     #[test]

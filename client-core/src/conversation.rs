@@ -6,43 +6,54 @@
 use rand_core::CryptoRng;
 use tacit_proto::SealedBox;
 
-use crate::content::{Body, Envelope, Numbered};
+use crate::content::{Announced, Body, Envelope, Numbered};
 use crate::crypto::ratchet::{DecryptError, Session};
 use crate::crypto::seal::{Context, Purpose, open, seal};
 use crate::error::StoreError;
 use crate::pairing::keep_session;
+use crate::rotation::{self, MAX_BOXES};
+use crate::statements;
 use crate::store::{Changed, ContactRow, Kind, Outgoing, State, Tx};
 use crate::types::Timestamp;
 
-/// Seals what waits in a row of the outbox; from then on its bytes are fixed. None: there is nothing to seal it with,
-/// or nothing left to say.
+/// What became of a row of the outbox that was to be sealed.
+#[derive(Debug)]
+pub(crate) enum Sealing {
+    /// Its bytes are fixed from now on.
+    Sealed(Vec<u8>),
+    /// There is nothing to seal it with yet.
+    NotYet,
+    /// There is nothing left to say.
+    Nothing,
+}
+
+/// Seals what waits in a row of the outbox.
 pub(crate) fn seal_outgoing(
     tx: &Tx<'_>,
     row: &ContactRow,
     outgoing: &Outgoing,
     mut rng: &mut dyn CryptoRng,
-) -> Result<Option<Vec<u8>>, StoreError> {
+) -> Result<Sealing, StoreError> {
     let (Some(pickle), Some((to, psk))) = (tx.blob(&row.key, "session")?, tx.outward(&row.key)?) else {
-        return Ok(None);
+        return Ok(Sealing::NotYet);
     };
-    let numbered = match (outgoing.kind, outgoing.message) {
+    let mut envelope = Envelope { stream: tx.out_stream(&row.key)?, ..Envelope::default() };
+    match (outgoing.kind, outgoing.message) {
         (Kind::Message, Some(message)) => {
-            let Some(message) = tx.message_to_seal(message)? else { return Ok(None) };
-            let (_, number) = match message.numbered {
-                Some(numbered) => numbered,
-                None => {
-                    let (stream, number) = tx.next_number(&row.key)?;
-                    tx.set_number(message.key, &stream, number)?;
-                    (stream, number)
-                }
-            };
+            let Some(message) = tx.message_to_seal(message)? else { return Ok(Sealing::Nothing) };
+            let (number, position) = tx.number(&row.key, &message)?;
             let (message_id, sent_at) = (message.message_id, message.sent_at);
-            Some(Numbered { number, message_id, sent_at, body: Body::Text(message.text) })
+            envelope.numbered = Some(Numbered { number, position, message_id, sent_at, body: message.body });
         }
-        (Kind::Receipt, None) => None,
-        _ => return Ok(None),
-    };
-    let envelope = Envelope { stream: tx.out_stream(&row.key)?, receipt: tx.receipt(&row.key)?, numbered };
+        (Kind::Receipt, None) => {}
+        (Kind::SealingKey, None) => {
+            let newest = tx.newest_sealing_key(&row.key, row.session)?.filter(|newest| newest.number > 0);
+            let Some(newest) = newest else { return Ok(Sealing::Nothing) };
+            envelope.sealing_key = Some(Announced { number: newest.number, key: newest.key.public() });
+        }
+        _ => return Ok(Sealing::Nothing),
+    }
+    envelope.receipt = tx.receipt(&row.key)?;
     // The receipt in this box is as safe as the outbox is: nothing more is owed.
     tx.set_receipt_due(&row.key, false)?;
     let mut session = Session::from_pickle(&pickle).map_err(|_| StoreError::Damaged)?;
@@ -51,7 +62,7 @@ pub(crate) fn seal_outgoing(
     let context = Context { channel: row.of.channel, sender: row.of.end, purpose: Purpose::Message };
     let sealed = seal(&to, &psk, &context, &message, &mut rng).map_err(|_| StoreError::Damaged)?;
     tx.set_box(outgoing.key, sealed.bytes())?;
-    Ok(Some(sealed.bytes().to_vec()))
+    Ok(Sealing::Sealed(sealed.bytes().to_vec()))
 }
 
 /// What a box of the other side brought.
@@ -71,6 +82,7 @@ pub(crate) fn receive(
     row: &ContactRow,
     sealed: &SealedBox,
     now: Timestamp,
+    rng: &mut dyn CryptoRng,
 ) -> Result<Received, StoreError> {
     let unopened = || {
         tx.note_unopened(&row.key)?;
@@ -78,10 +90,14 @@ pub(crate) fn receive(
     };
     let (Some(psk), Some(pickle)) = (tx.psk_in(&row.key)?, tx.blob(&row.key, "session")?) else { return unopened() };
     let context = Context { channel: row.of.channel, sender: row.of.end.other(), purpose: Purpose::Message };
-    let keys = tx.sealing_keys(&row.key)?;
-    let Some(message) = keys.iter().find_map(|own| open(own, &psk, &context, sealed).ok()) else {
+    let keys = tx.sealing_keys(&row.key, row.session)?;
+    let opened = keys.iter().find_map(|own| Some((own.id, open(&own.key, &psk, &context, sealed).ok()?)));
+    let Some((key, message)) = opened else {
         return unopened();
     };
+    if tx.note_sealing_key_used(key, now)? >= MAX_BOXES {
+        rotation::tend(tx, row, now, rng)?;
+    }
     let mut session = Session::from_pickle(&pickle).map_err(|_| StoreError::Damaged)?;
     let plaintext = match session.decrypt(&message) {
         Ok(plaintext) => plaintext,
@@ -103,9 +119,24 @@ pub(crate) fn receive(
         received.changed = tx.apply_receipt(&row.key, receipt, now)?;
     }
     if let Some(numbered) = &envelope.numbered
-        && tx.keep_incoming(&row.key, &envelope, numbered, now)?
+        && let Some(message) = tx.keep_incoming(&row.key, row.session, &envelope.stream, numbered, now)?
     {
-        received.message = Some(numbered.message_id);
+        match &numbered.body {
+            Body::Text(_) | Body::Unknown => received.message = Some(numbered.message_id),
+            Body::Statement(part) => {
+                received.contact_changed = true;
+                match statements::receive(tx, row, part, now)? {
+                    statements::Received::Silent => {}
+                    statements::Received::Note(note) => tx.set_note(message, &note)?,
+                    statements::Received::Bad => tx.note_unopened(&row.key)?,
+                }
+            }
+        }
+    }
+    if let Some(announced) = &envelope.sealing_key {
+        tx.set_peer_sealing(&row.key, announced.number, &announced.key)?;
+        // Sealed to it, the receipt shows that the announcement came.
+        tx.set_receipt_due(&row.key, true)?;
     }
     Ok(received)
 }

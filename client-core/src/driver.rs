@@ -2,41 +2,33 @@
 //!
 //! Everything here runs on one thread, and shares one store connection: turns are short and never wait inside.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use getrandom::SysRng;
-use rand_core::{Rng as _, UnwrapErr};
+use rand_core::UnwrapErr;
 use tacit_proto::frame::{Event as RelayEvent, FromRelay};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::engine::{Engine, Now, TurnError};
 use crate::error::StoreError;
 use crate::net::{Authority, NetError, Wire};
-use crate::store::{ContactKey, Holder, RENEW_MS, RelayId, RelayRow, Store};
+use crate::notifications;
+use crate::pulse::{BACKOFF_MAX, BACKOFF_MIN, Backoff, PONG_MS, Pulse, Quiet, jittered};
+use crate::store::{Holder, RENEW_MS, RelayId, RelayRow, Store};
 use crate::types::{Connection, Event, Listener, Timestamp};
 
 /// How often other processes' changes are looked for. `PRAGMA data_version` reads one word of shared memory.
 const POLL: Duration = Duration::from_millis(250);
 
-/// A relay is asked for a sign of life this often: below the half minute after which home routers forget idle flows.
-const PING: Duration = Duration::from_secs(25);
-
-/// A relay that says nothing for so long after a ping is gone.
-const PONG: Duration = Duration::from_secs(15);
-
-/// Connection attempts are this far apart, doubling, with jitter.
-const BACKOFF_MIN: Duration = Duration::from_secs(1);
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
-
-const LEASE_FILE: &str = "lease";
+pub(crate) const LEASE_FILE: &str = "lease";
 
 /// Milliseconds since the Unix epoch, by this device's clock.
 pub(crate) fn wall_clock() -> Timestamp {
@@ -153,8 +145,13 @@ pub(crate) fn run(shared: &Arc<Shared>, store: Store, listener: Option<Box<dyn L
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return;
     };
-    let driver =
-        Rc::new(Driver { shared: Arc::clone(shared), store: RefCell::new(store), listener, started: Instant::now() });
+    let driver = Rc::new(Driver {
+        shared: Arc::clone(shared),
+        store: RefCell::new(store),
+        listener,
+        started: Instant::now(),
+        has_news: Cell::new(true),
+    });
     driver.update(|status| status.running = true);
     runtime.block_on(tokio::task::LocalSet::new().run_until(Rc::clone(&driver).run()));
     driver.update(|status| *status = Status::default());
@@ -165,6 +162,8 @@ struct Driver {
     store: RefCell<Store>,
     listener: Option<Box<dyn Listener>>,
     started: Instant,
+    /// A message came, so that there may be something to notify of.
+    has_news: Cell<bool>,
 }
 
 /// Why a connection ended without a fault.
@@ -172,8 +171,6 @@ enum Finished {
     Stopped,
     /// The relay said so, and when to come back.
     Restarting(Duration),
-    /// Another process took the ends over.
-    Superseded,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -182,8 +179,12 @@ enum SessionError {
     Net(#[from] NetError),
     #[error(transparent)]
     Turn(#[from] TurnError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
+}
+
+impl SessionError {
+    const fn is_violation(&self) -> bool {
+        matches!(self, Self::Net(NetError::Protocol) | Self::Turn(TurnError::Protocol))
+    }
 }
 
 impl Driver {
@@ -212,7 +213,12 @@ impl Driver {
         let mut tasks = JoinSet::new();
         let mut renewed: Option<(Instant, bool)> = None;
         let mut version = self.store.borrow().data_version().unwrap_or_default();
+        // When held notifications are due.
+        let mut notify_at = None;
         while !*stop.borrow() {
+            if matches!(self.store.borrow().check_not_erased(), Err(StoreError::Erased)) {
+                break;
+            }
             locked = locked || lock.as_ref().is_some_and(|lock| lock.try_lock().is_ok());
             let settled = self.everything_is_settled();
             let due =
@@ -240,7 +246,7 @@ impl Driver {
                 _ = stop.changed() => break,
                 () = sleep(POLL) => {}
                 Some(ended) = tasks.join_next() => {
-                    // Superseded: the lease tells who may connect; look before connecting again.
+                    // The lease tells who may connect; look before connecting again.
                     if let Ok(relay) = ended {
                         relays.remove(&relay);
                         renewed = None;
@@ -250,8 +256,12 @@ impl Driver {
             let now = self.store.borrow().data_version().unwrap_or(version);
             if now != version {
                 version = now;
+                self.has_news.set(true);
                 self.shared.note_change();
                 self.tell(Event::StoreChanged);
+            }
+            if self.has_news.take() || notify_at.is_some_and(|at| at <= wall_clock()) {
+                notify_at = self.notify();
             }
         }
         // Connections see the same stop, and say good-bye.
@@ -259,6 +269,16 @@ impl Driver {
         let holder = self.shared.holder;
         // If it cannot be given back it expires by itself.
         let _ = self.store.borrow_mut().change::<_, StoreError>(|tx| tx.leave_lease(holder));
+    }
+
+    /// Tells that something is to be notified of, if so, and when to look again.
+    fn notify(&self) -> Option<Timestamp> {
+        let planned = self.store.borrow_mut().read(|tx| notifications::look(tx, wall_clock()));
+        let planned = planned.unwrap_or_default();
+        if !planned.due.is_empty() {
+            self.tell(Event::NotificationsDue);
+        }
+        planned.again_at
     }
 
     fn everything_is_settled(&self) -> bool {
@@ -289,26 +309,27 @@ impl Driver {
     /// Connects to one relay, again and again, until told to stop or superseded.
     async fn keep_connected(self: Rc<Self>, relay: RelayRow) -> RelayId {
         let mut stop = self.shared.stop.subscribe();
-        let mut backoff = BACKOFF_MIN;
+        let mut backoff = Backoff::new();
         loop {
             let mut greeted = false;
             let result = self.session(&relay, &mut greeted).await;
-            if greeted {
-                backoff = BACKOFF_MIN;
+            // A relay that breaks the protocol right after its greeting is not asked once a second for ever.
+            if greeted && !result.as_ref().is_err_and(SessionError::is_violation) {
+                backoff.reset();
             }
+            let mut rng = UnwrapErr(SysRng);
             let (problem, pause) = match result {
-                Ok(Finished::Stopped | Finished::Superseded) => {
+                Ok(Finished::Stopped) | Err(SessionError::Turn(TurnError::NotTheHolder)) => {
                     self.offline(&relay, String::new());
                     return relay.id;
                 }
-                Ok(Finished::Restarting(pause)) => ("the relay is restarting".to_owned(), pause),
-                Err(error) => (error.to_string(), backoff),
+                Ok(Finished::Restarting(pause)) => ("the relay is restarting".to_owned(), jittered(pause, &mut rng)),
+                Err(error) => (error.to_string(), backoff.next(&mut rng)),
             };
             self.offline(&relay, problem);
-            backoff = (backoff * 2).min(BACKOFF_MAX);
             tokio::select! {
                 _ = stop.changed() => return relay.id,
-                () = sleep(jittered(pause)) => {}
+                () = sleep(pause) => {}
             }
         }
     }
@@ -319,27 +340,6 @@ impl Driver {
         });
     }
 
-    /// Ends were taken over: by another process of this home, which has the lease now, or by another device, which
-    /// locks this one out.
-    fn is_ours(&self, superseded: &[ContactKey]) -> Result<bool, StoreError> {
-        let holder = self.shared.holder;
-        let ours = self.store.borrow_mut().change::<_, StoreError>(|tx| {
-            let ours = tx.lease()?.is_some_and(|lease| lease.holder == holder);
-            if ours {
-                for contact in superseded {
-                    tx.set_locked_out(contact, true)?;
-                }
-            }
-            Ok(ours)
-        })?;
-        if ours {
-            for contact in superseded {
-                self.tell(Event::ContactChanged { contact: hex::encode(contact) });
-            }
-        }
-        Ok(ours)
-    }
-
     async fn session(&self, relay: &RelayRow, greeted: &mut bool) -> Result<Finished, SessionError> {
         let mut stop = self.shared.stop.subscribe();
         let mut changes = self.shared.changes.subscribe();
@@ -348,16 +348,15 @@ impl Driver {
             _ = stop.changed() => return Ok(Finished::Stopped),
             wire = Wire::connect(&relay.place, authority.as_ref()) => wire?,
         };
-        let first = timeout(PONG, wire.receive()).await.map_err(|_| NetError::TimedOut)??;
+        let first = timeout(Duration::from_millis(PONG_MS), wire.receive()).await.map_err(|_| NetError::TimedOut)??;
         let mut first = first.into_iter();
         let Some(FromRelay::Event(RelayEvent::Welcome(welcome))) = first.next() else {
             return Err(NetError::NotARelay.into());
         };
         *greeted = true;
-        let mut engine = Engine::new(relay.id, *welcome);
+        let mut engine = Engine::new(relay.id, self.shared.holder, *welcome);
         let mut frames: Vec<_> = first.collect();
-        let mut silent_since = Instant::now();
-        let mut pinged = false;
+        let mut pulse = Pulse::new(self.now().steady);
         loop {
             let count = *changes.borrow_and_update();
             let now = self.now();
@@ -366,21 +365,31 @@ impl Driver {
                 .borrow_mut()
                 .change(|tx| engine.turn(tx, now, &mut UnwrapErr(SysRng), std::mem::take(&mut frames)))?;
             wire.send(output.frames).await?;
-            output.events.into_iter().for_each(|event| self.tell(event));
+            for event in output.events {
+                if matches!(event, Event::MessageReceived { .. }) {
+                    self.has_news.set(true);
+                }
+                self.tell(event);
+            }
             let settled = output.settled.then_some(count);
             self.update(|status| {
                 status.relays.insert(relay.id, RelayStatus { online: true, problem: String::new(), settled });
             });
             if let Some(seconds) = output.restarting {
                 wire.close().await;
-                return Ok(Finished::Restarting(Duration::from_secs(seconds.into()).min(BACKOFF_MAX)));
+                let pause = Duration::from_secs(seconds.into());
+                return Ok(Finished::Restarting(pause.clamp(BACKOFF_MIN, BACKOFF_MAX)));
             }
-            if !output.superseded.is_empty() && !self.is_ours(&output.superseded)? {
-                wire.close().await;
-                return Ok(Finished::Superseded);
-            }
-            let wake = engine.wake_at().map(|at| Duration::from_millis(at.saturating_sub(now.steady)));
-            let quiet_for = if pinged { PING + PONG } else { PING };
+            let steady = self.now().steady;
+            let quiet_until = match pulse.check(steady) {
+                Quiet::Until(at) => at,
+                Quiet::Ping => {
+                    wire.send(vec![engine.ping()]).await?;
+                    continue;
+                }
+                Quiet::Dead => return Err(NetError::TimedOut.into()),
+            };
+            let wake = engine.wake_at().map_or(quiet_until, |at| at.min(quiet_until));
             tokio::select! {
                 _ = stop.changed() => {
                     wire.close().await;
@@ -388,25 +397,11 @@ impl Driver {
                 }
                 received = wire.receive() => {
                     frames = received?;
-                    silent_since = Instant::now();
-                    pinged = false;
+                    pulse.heard(self.now().steady);
                 }
                 _ = changes.changed() => {}
-                () = sleep(wake.unwrap_or(BACKOFF_MAX)) => {}
-                () = sleep(quiet_for.saturating_sub(silent_since.elapsed())) => {
-                    if pinged {
-                        return Err(NetError::TimedOut.into());
-                    }
-                    pinged = true;
-                    wire.send(vec![engine.ping()]).await?;
-                }
+                () = sleep(Duration::from_millis(wake.saturating_sub(steady))) => {}
             }
         }
     }
-}
-
-/// Between half and one and a half times as long: devices that lost a relay together do not come back together.
-fn jittered(pause: Duration) -> Duration {
-    let random = UnwrapErr(SysRng).next_u32();
-    pause.mul_f64(0.5 + f64::from(random) / f64::from(u32::MAX))
 }

@@ -7,7 +7,7 @@
 mod ends;
 mod outbound;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 
 use rand_core::CryptoRng;
@@ -20,7 +20,8 @@ use tacit_proto::{Challenge, Command, EndKey, NotContributory};
 use crate::crypto::invite::InviteKeys;
 use crate::error::StoreError;
 use crate::pairing::{self, RESEND_ACCEPT_MS};
-use crate::store::{Changed, ContactKey, ContactRow, Kind, OutboxKey, RelayId, State, Tx};
+use crate::rotation::{self, HOLD_MARGIN_MS};
+use crate::store::{Changed, ContactKey, ContactRow, Holder, Kind, OutboxKey, RelayId, State, Tx};
 use crate::types::{EndedWhy, Event, Timestamp};
 
 /// What we let be under way to each of our ends: enough to batch store transactions, little enough for a phone.
@@ -35,6 +36,9 @@ const RETRY_MS: u64 = 2_000;
 
 /// After `Full` the relay says when there is room; this is for a relay that forgot to.
 const ROOM_MS: u64 = 60_000;
+
+/// How often what time alone asks for is looked after.
+const CHORES_MS: u64 = 3_600_000;
 
 /// A steady time that does not come.
 const NEVER: u64 = u64::MAX;
@@ -55,8 +59,6 @@ pub(crate) struct Output {
     pub(crate) frames: Vec<ToRelay>,
     /// To the app.
     pub(crate) events: Vec<Event>,
-    /// Another connection took these ends over: see whether this process still may connect.
-    pub(crate) superseded: Vec<ContactKey>,
     /// The relay is about to end: come back after so many seconds.
     pub(crate) restarting: Option<u32>,
     /// Everything that waited, both ways, was exchanged.
@@ -69,6 +71,9 @@ pub(crate) enum TurnError {
     /// The relay does not keep to the protocol.
     #[error("the relay does not keep to the protocol")]
     Protocol,
+    /// Another process of this home connects now.
+    #[error("another process of this home connects now")]
+    NotTheHolder,
     /// See [`StoreError`].
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -87,7 +92,7 @@ enum Pending {
     Open(ContactKey),
     Attach(Vec<(ContactKey, KeyTried)>),
     Rekey(ContactKey, Handle),
-    Send(Handle),
+    Send(Handle, u64),
     Close(ContactKey),
     Ping,
 }
@@ -142,34 +147,41 @@ struct Attachment {
 /// One connection to one relay.
 pub(crate) struct Engine {
     relay: RelayId,
+    holder: Holder,
     welcome: Welcome,
     greeted: bool,
     next_request: NonZeroU32,
-    pending: HashMap<RequestId, Pending>,
+    pending: BTreeMap<RequestId, Pending>,
     enrolling: BTreeSet<i64>,
     /// No enrolment is asked for before this time.
     enrol_after: u64,
-    links: HashMap<ContactKey, Link>,
+    chores_at: u64,
+    links: BTreeMap<ContactKey, Link>,
     /// Contacts whose next key was refused on this connection, so that the key before it is tried.
     next_key_refused: BTreeSet<ContactKey>,
-    attachments: HashMap<Handle, Attachment>,
+    /// Contacts whose end was taken over on this connection, and attached again.
+    taken_back: BTreeSet<ContactKey>,
+    attachments: BTreeMap<Handle, Attachment>,
     output: Output,
 }
 
 impl Engine {
     /// Begins with the relay's first frame.
-    pub(crate) fn new(relay: RelayId, welcome: Welcome) -> Self {
+    pub(crate) fn new(relay: RelayId, holder: Holder, welcome: Welcome) -> Self {
         Self {
             relay,
+            holder,
             welcome,
             greeted: false,
             next_request: NonZeroU32::MIN,
-            pending: HashMap::new(),
+            pending: BTreeMap::new(),
             enrolling: BTreeSet::new(),
             enrol_after: 0,
-            links: HashMap::new(),
+            chores_at: 0,
+            links: BTreeMap::new(),
             next_key_refused: BTreeSet::new(),
-            attachments: HashMap::new(),
+            taken_back: BTreeSet::new(),
+            attachments: BTreeMap::new(),
             output: Output::default(),
         }
     }
@@ -186,14 +198,23 @@ impl Engine {
         rng: &mut dyn CryptoRng,
         frames: Vec<FromRelay>,
     ) -> Result<Output, TurnError> {
+        // A process that was frozen for long wakes up in the middle of a turn, with its lease gone: were it to attach
+        // now, it would take the ends from the process that has them.
+        if !tx.is_held_by(self.holder)? {
+            return Err(TurnError::NotTheHolder);
+        }
         if !self.greeted {
             self.greeted = true;
-            self.greet(tx, now, rng)?;
+            self.greet(tx, now, &mut *rng)?;
+        }
+        if self.chores_at <= now.steady {
+            self.chores_at = now.steady + CHORES_MS;
+            self.chores(tx, now, &mut *rng)?;
         }
         for frame in frames {
             match frame {
                 FromRelay::Answer(request, answer) => self.answer(tx, now, request, answer)?,
-                FromRelay::Event(event) => self.event(tx, now, event)?,
+                FromRelay::Event(event) => self.event(tx, now, &mut *rng, event)?,
             }
         }
         self.link(tx, now)?;
@@ -212,7 +233,7 @@ impl Engine {
         let paused =
             self.attachments.values().map(|attachment| attachment.paused_until).filter(|at| (1..NEVER).contains(at));
         let enrol = Some(self.enrol_after).filter(|at| *at > 0);
-        later.chain(paused).chain(enrol).min()
+        later.chain(paused).chain(enrol).chain([self.chores_at]).min()
     }
 
     /// Asks the relay which handles are live.
@@ -245,16 +266,30 @@ impl Engine {
         }));
     }
 
+    /// What time alone asks for.
+    fn chores(&mut self, tx: &Tx<'_>, now: Now, rng: &mut dyn CryptoRng) -> Result<(), TurnError> {
+        let longest_ms = tx.longest_hold_ms(self.relay)? + HOLD_MARGIN_MS;
+        for row in tx.live_contacts(self.relay)? {
+            rotation::tend(tx, &row, now.wall, &mut *rng)?;
+            tx.bound_promises(&row.key, now.wall, longest_ms)?;
+        }
+        Ok(())
+    }
+
     /// What the relay's incarnation and the time since the last connection ask for.
     fn greet(&mut self, tx: &Tx<'_>, now: Now, rng: &mut dyn CryptoRng) -> Result<(), TurnError> {
         if !self.welcome.notice.is_empty() {
             self.output.events.push(Event::Notice { text: self.welcome.notice.clone() });
         }
+        tx.note_hold(self.relay, self.welcome.limits.hold)?;
         let backlog_was_lost = tx.note_incarnation(self.relay, &self.welcome.incarnation)?;
         if backlog_was_lost {
             tx.resend_all(self.relay)?;
         }
         for row in tx.live_contacts(self.relay)? {
+            if backlog_was_lost {
+                tx.set_announced(&row.key, None)?;
+            }
             match row.state {
                 State::Joined if !tx.is_outgoing(&row.key, Kind::Accept)? => {
                     let sent = tx.accept_sent_at(&row.key)?.unwrap_or(0);
@@ -372,8 +407,12 @@ impl Engine {
                 Ok(())
             }
             (Pending::Rekey(contact, handle), answer) => self.rekeyed(tx, now, &contact, handle, &answer),
-            (Pending::Send(handle), Answer::Accepted { hold, .. }) => self.accepted(tx, now, handle, request, hold),
-            (Pending::Send(handle), Answer::Refused(why)) => self.send_refused(tx, now, handle, request, why),
+            (Pending::Send(asked, n), Answer::Accepted { handle, n: accepted, hold })
+                if (asked, n) == (handle, accepted) =>
+            {
+                self.accepted(tx, now, handle, request, hold)
+            }
+            (Pending::Send(handle, _), Answer::Refused(why)) => self.send_refused(tx, now, handle, request, why),
             (Pending::Close(contact), Answer::Done | Answer::Refused(Refusal::Gone | Refusal::NotAllowed)) => {
                 self.unlink(&contact);
                 self.links.insert(contact, Link::Parked);
@@ -386,7 +425,7 @@ impl Engine {
             }
             (Pending::Ping, Answer::Pong(live)) => {
                 self.pong(&live);
-                Ok(())
+                self.expire_where_drained(tx, now)
             }
             _ => Err(TurnError::Protocol),
         }
@@ -413,6 +452,17 @@ impl Engine {
                 self.links.remove(&attachment.contact);
             }
         }
+    }
+
+    /// The relay is there, and has had nothing for these ends since it said so: no receipt is on its way.
+    fn expire_where_drained(&mut self, tx: &Tx<'_>, now: Now) -> Result<(), TurnError> {
+        let drained = self.attachments.values().filter(|attachment| attachment.drained);
+        let contacts: Vec<_> = drained.map(|attachment| attachment.contact).collect();
+        for contact in contacts {
+            let expired = tx.expire(&contact, now.wall)?;
+            self.outcomes(&contact, expired);
+        }
+        Ok(())
     }
 
     /// Forgets a contact's attachment.

@@ -20,6 +20,12 @@ pub enum OpenError {
     /// Written by a newer version.
     #[error("the store was written by a newer version of Tacit; update this one")]
     NewerFormat,
+    /// The client is locked.
+    #[error("this device is locked; unlock it first")]
+    Locked,
+    /// The home was erased.
+    #[error("this home was erased; what may be left of its files cannot be opened any more, remove them")]
+    Erased,
     /// The folder cannot be read or written.
     #[error("the home folder cannot be used: {0}; nothing was changed")]
     Io(String),
@@ -48,6 +54,17 @@ pub enum StoreError {
     /// The files are damaged.
     #[error("the store is damaged; keep a copy of it and restore a backup")]
     Damaged,
+    /// The client is locked: nothing can be read or changed until it is unlocked.
+    #[error("this device is locked; nothing was lost, unlock it first")]
+    Locked,
+    /// The home was erased, by this process or another.
+    #[error("this home was erased, and everything in it is gone")]
+    Erased,
+    /// A newer version of Tacit has moved the store on while this one was running.
+    #[error(
+        "a newer version of Tacit has taken over this store; nothing was lost, end this program and start the new one"
+    )]
+    NewerFormat,
     /// Anything else that the file system or SQLite says.
     #[error("the store cannot be used now: {0}; nothing was lost, try again")]
     Io(String),
@@ -113,6 +130,46 @@ pub enum ContactError {
     /// The pairing is not far enough for it, or ended.
     #[error("this cannot be done in the contact's present state")]
     WrongState,
+    /// These terms are not the newest any more.
+    #[error("the terms changed again in the meantime; nothing was agreed to, read the newest ones")]
+    OtherTerms,
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a card or a text of the practice could not be signed. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum CardError {
+    /// No enrolment was ever begun on this device, so it has no name to sign with.
+    #[error("this device is not enrolled at a relay; ask the relay's operator for an enrolment link")]
+    NotEnrolled,
+    /// The practice's name is empty or longer than 200 bytes.
+    #[error("the practice's name must be 1 to 200 bytes long")]
+    BadName,
+    /// The time zone is none that this version knows.
+    #[error("there is no such time zone; use an IANA name such as Europe/Zurich")]
+    UnknownZone,
+    /// Too many hours, or hours that end before they begin or last longer than a day.
+    #[error(
+        "the hours make no sense: each begins on its day, ends later and lasts 24 hours at most; at most 64 of them"
+    )]
+    BadHours,
+    /// Too many exceptions, or one whose last day is before its first.
+    #[error("an exception makes no sense: its first day is not after its last; at most 100 of them, of 8 hours each")]
+    BadException,
+    /// The response time is zero or longer than a year.
+    #[error("the response time must be between one minute (or the same working day) and a year")]
+    BadResponseTime,
+    /// A text is empty where it must not be.
+    #[error("a text is empty where something must be said")]
+    Empty,
+    /// A text is too long.
+    #[error("a text is too long")]
+    TooLong,
+    /// The locale is no language tag, or comes twice.
+    #[error("each text needs a language tag of its own, such as en or de-CH")]
+    BadLocale,
     /// See [`StoreError`].
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -136,6 +193,26 @@ pub enum SendError {
     /// The pairing ended.
     #[error("the conversation with this contact has ended; nothing was sent")]
     Ended,
+    /// The practice changed its terms, and they were not agreed to yet.
+    #[error("the terms have changed: read them and agree to them, then write; nothing was sent")]
+    TermsChanged,
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a setting was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The words of notifications are empty or longer than 100 bytes.
+    #[error("the words of a notification must be 1 to 100 bytes long")]
+    BadWords,
+    /// The time zone is none that this version knows.
+    #[error("there is no such time zone; use an IANA name such as Europe/Zurich")]
+    UnknownZone,
+    /// No hours, too many, or hours that end before they begin or last longer than a day.
+    #[error("the hours make no sense: 1 to 64 of them, each ending after it begins and lasting 24 hours at most")]
+    BadHours,
     /// See [`StoreError`].
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -4,6 +4,7 @@
 //! An app sees one type, [`Client`], plain records, typed errors, and a [`Listener`]. What a device promises is in the
 //! project's `README.md`; what it says to relays and to other devices is in `proto/README.md`, to the byte.
 
+mod care;
 mod client;
 mod content;
 mod conversation;
@@ -11,19 +12,48 @@ mod crypto;
 mod driver;
 mod engine;
 mod error;
+mod life_cycle;
+mod lock;
 mod net;
+mod note;
+mod notifications;
 mod pairing;
+mod pulse;
+mod rotation;
+mod search;
+#[cfg(test)]
+mod simulation;
+mod statements;
 mod store;
 mod types;
 
+#[cfg(test)]
+mod testing;
+
+pub use care::consent_file::{CheckedConsent, ConsentFileError, check_consent};
+pub use care::crisis_card::{
+    CrisisCall, CrisisCard, CrisisReason, CrisisText, SignedCrisisCard, crisis_reason, crisis_text, default_crisis_text,
+};
+pub use care::hours::{Day, DayHours, HoursException, NotADay, WeekHours, Weekday};
+pub use care::notification::{Notification, NotificationSettings, Notifications, Showing, days_waited};
+pub use care::practice_card::{
+    Availability, Away, Expectation, PracticeCard, ResponseTime, SignedPracticeCard, availability, expectation,
+    expected_answer_by,
+};
+pub use care::quiet_hours::{QuietHours, quiet_until};
+pub use care::terms::Terms;
 pub use client::Client;
+pub use client::crisis::Crisis;
+pub use client::terms::Consent;
 pub use content::MAX_TEXT;
 pub use error::{
-    AuthorityError, ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, StoreError, WaitError,
+    AuthorityError, CardError, ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, SettingsError,
+    StoreError, WaitError,
 };
+pub use note::Note;
 pub use store::StoreKey;
 pub use tacit_proto::link::{AddressError, LinkError};
 pub use types::{
-    Connection, Contact, ContactId, ContactState, Content, Direction, EndedWhy, Enrolment, EnrolmentState, Event,
-    Listener, Message, MessageId, NewInvite, Offer, Outcome, RefusedWhy, Timestamp,
+    CareState, Connection, Contact, ContactId, ContactState, Content, Direction, EndedWhy, Enrolment, EnrolmentState,
+    Event, Found, Listener, Message, MessageId, NewInvite, Offer, Outcome, Piece, RefusedWhy, Timestamp,
 };

@@ -8,14 +8,18 @@ use tacit_proto::link::{InviteLink, InviteSecret};
 use tacit_proto::{ChannelId, End, EndKey, EndOf, SealedBox};
 use zeroize::Zeroizing;
 
+use crate::care::consent::{ConsentBody, pairing_name};
+use crate::care::statement::Signed;
 use crate::content::{AcceptContent, Envelope, MAX_OFFER_PARTS, OfferContent};
 use crate::crypto::invite::{InviteKeys, draw_secret};
 use crate::crypto::pairing::{AcceptRandom, ChannelSecrets, Transcript};
 use crate::crypto::psk::Psk;
 use crate::crypto::ratchet::Account;
 use crate::crypto::seal::{Context, MAX_LARGE_PAYLOAD, Purpose, SealingKey, open, seal};
+use crate::crypto::signing::SigningKey;
 use crate::error::{ContactError, InviteError, JoinError, StoreError};
-use crate::store::{ContactKey, ContactRow, Kind, NewContact, State, Tx};
+use crate::statements;
+use crate::store::{CareRow, ContactKey, ContactRow, Kind, NewContact, State, Tx, Whose};
 use crate::types::{EndedWhy, Timestamp};
 
 /// Part number and part count, before every part of an offer.
@@ -39,7 +43,8 @@ pub(crate) fn invite(
     label: &str,
     join_within: u32,
 ) -> Result<(ContactKey, InviteLink), InviteError> {
-    let (name, terms_version, terms) = tx.profile()?.ok_or(InviteError::NotEnrolled)?;
+    let (name, ..) = tx.profile()?.ok_or(InviteError::NotEnrolled)?;
+    let practice = statements::own(tx, now, rng)?.ok_or(InviteError::NotEnrolled)?;
     let (relay, permit) = tx.take_permit()?.ok_or(InviteError::NoPermitsLeft)?;
     let of = EndOf { channel: ChannelId::draw(&mut rng), end: End::A };
     let secret = draw_secret(&mut rng);
@@ -50,8 +55,10 @@ pub(crate) fn invite(
         olm_identity: account.identity_key(),
         olm_one_time: account.one_time_key().ok_or(StoreError::Damaged)?,
         from: name,
-        terms_version,
-        terms,
+        practice_key: practice.key.public(),
+        terms: practice.terms,
+        practice_card: practice.practice_card,
+        crisis_card: practice.crisis_card,
     };
     let key = draw_id(rng);
     tx.add_contact(&NewContact {
@@ -69,7 +76,7 @@ pub(crate) fn invite(
         invite_secret: &secret,
         out_stream: draw_id(rng),
     })?;
-    tx.add_sealing_key(&key, &sealing, now)?;
+    tx.add_sealing_key(&key, 0, 0, &sealing, now)?;
     tx.set_blob(&key, "reset_secret", Some(&*reset.secret_bytes()))?;
     tx.set_blob(&key, "account", Some(&account.pickle().map_err(|_| StoreError::Damaged)?))?;
     tx.set_blob(&key, "offer", Some(&offer.encode()))?;
@@ -209,18 +216,23 @@ pub(crate) fn consent(
     let Ok(mut session) = account.start(&offer.olm_identity, &offer.olm_one_time) else {
         return Ok(tx.end_contact(&row.key, EndedWhy::BadOffer, true)?);
     };
-    let hello = Envelope { stream: tx.out_stream(&row.key)?, receipt: None, numbered: None };
+    let hello = Envelope { stream: tx.out_stream(&row.key)?, ..Envelope::default() };
     let Ok(olm_message) = session.encrypt(&hello.encode()) else {
         return Ok(tx.end_contact(&row.key, EndedWhy::BadOffer, true)?);
     };
     let fresh = AcceptRandom::draw(&mut rng);
+    let consent_key = SigningKey::draw(&mut rng);
+    let pairing = pairing_name(&row.of.channel, &offer_bytes);
+    let consent = ConsentBody::new(pairing, offer.practice_key, &offer.from, &offer.terms.body, now);
+    let consent = Signed::sign(&consent_key, consent);
     let accept = AcceptContent {
         fresh: fresh.clone(),
         sealing_key: sealing.public(),
         reset_key: reset.public(),
         olm_identity: account.identity_key(),
         olm_message,
-        terms_version: offer.terms_version,
+        consent_key: consent_key.public(),
+        consent: consent.clone(),
     }
     .encode();
     let transcript = Transcript::new(&row.of.channel, &offer_bytes, &accept);
@@ -229,8 +241,11 @@ pub(crate) fn consent(
     let context = Context { channel: row.of.channel, sender: End::B, purpose: Purpose::Accept };
     let sealed = seal(&offer.sealing_key, &accept_psk, &context, &accept, &mut rng).map_err(|_| StoreError::Damaged)?;
     tx.keep_secrets(row, &secrets, &transcript, &offer.sealing_key, &offer.reset_key)?;
+    tx.set_care(&row.key, &CareRow { pairing, signing_key: Some(consent_key), peer_key: offer.practice_key })?;
+    statements::keep_offered(tx, &row.key, &offer, now)?;
+    statements::keep_consent(tx, &row.key, Whose::Ours, &consent, now)?;
     keep_session(tx, &row.key, &session.pickle().map_err(|_| StoreError::Damaged)?)?;
-    tx.add_sealing_key(&row.key, &sealing, now)?;
+    tx.add_sealing_key(&row.key, 0, 0, &sealing, now)?;
     tx.set_blob(&row.key, "reset_secret", Some(&*reset.secret_bytes()))?;
     // The same bytes serve every resend, so the accept's secret need not outlive this.
     tx.set_blob(&row.key, "accept_box", Some(sealed.bytes()))?;
@@ -240,7 +255,13 @@ pub(crate) fn consent(
 }
 
 /// End A: takes the accept, and with it the channel's secrets.
-pub(crate) fn receive_accept(tx: &Tx<'_>, row: &ContactRow, sealed: &SealedBox) -> Result<Step, StoreError> {
+pub(crate) fn receive_accept(
+    tx: &Tx<'_>,
+    row: &ContactRow,
+    sealed: &SealedBox,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<Step, StoreError> {
     let Some(secret) = tx.invite_secret(&row.key)? else { return Ok(Step::Unopened) };
     let accept_psk = InviteKeys::derive(&row.of.channel, &secret).accept_psk;
     let Some(payload) = open_accept(tx, row, &accept_psk, sealed)? else { return Ok(Step::Unopened) };
@@ -248,6 +269,13 @@ pub(crate) fn receive_accept(tx: &Tx<'_>, row: &ContactRow, sealed: &SealedBox) 
     let (Some(offer), Some(account)) = (tx.blob(&row.key, "offer")?, tx.blob(&row.key, "account")?) else {
         return Err(StoreError::Damaged);
     };
+    let pairing = pairing_name(&row.of.channel, &offer);
+    // An offer of a version before statements was made by this device, and nobody can agree to it.
+    let Ok(offered) = OfferContent::decode(&offer) else { return Ok(Step::Unopened) };
+    let consent = &accept.consent.body;
+    if consent.pairing != pairing || !consent.is_to(offered.practice_key, &offered.terms.body) {
+        return Ok(Step::Unopened);
+    }
     let mut account = Account::from_pickle(&account).map_err(|_| StoreError::Damaged)?;
     let Ok((session, hello)) = account.receive(&accept.olm_identity, &accept.olm_message) else {
         return Ok(Step::Unopened);
@@ -257,7 +285,10 @@ pub(crate) fn receive_accept(tx: &Tx<'_>, row: &ContactRow, sealed: &SealedBox) 
     let secrets = ChannelSecrets::derive(&transcript, &secret, &accept.fresh);
     tx.keep_secrets(row, &secrets, &transcript, &accept.sealing_key, &accept.reset_key)?;
     keep_session(tx, &row.key, &session.pickle().map_err(|_| StoreError::Damaged)?)?;
-    tx.set_blob(&row.key, "in_stream", Some(&hello.stream))?;
+    tx.set_care(&row.key, &CareRow { pairing, signing_key: None, peer_key: accept.consent_key })?;
+    statements::keep_consent(tx, &row.key, Whose::Theirs, &accept.consent, now)?;
+    statements::send_newer(tx, &row.key, &offered, now, rng)?;
+    tx.set_in_stream(&row.key, &hello.stream, row.session)?;
     // The receipt is the answer that tells end B it is paired.
     tx.set_receipt_due(&row.key, true)?;
     tx.set_state(&row.key, State::Paired)?;
@@ -271,8 +302,8 @@ fn open_accept(
     sealed: &SealedBox,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
     let context = Context { channel: row.of.channel, sender: End::B, purpose: Purpose::Accept };
-    let keys = tx.sealing_keys(&row.key)?;
-    Ok(keys.iter().find_map(|own| open(own, psk, &context, sealed).ok()))
+    let keys = tx.sealing_keys(&row.key, row.session)?;
+    Ok(keys.iter().find_map(|own| open(&own.key, psk, &context, sealed).ok()))
 }
 
 /// Writes ratchet state back, in the transaction of the message it belongs to.

@@ -3,35 +3,44 @@
 //! Several processes may have it open. Every change is one `BEGIN IMMEDIATE` transaction that reads what it needs inside
 //! itself, so that nothing which another process may have changed is ever relied on.
 
+mod care;
 mod contacts;
+mod erase;
+#[cfg(test)]
+pub(crate) mod faults;
 mod key_file;
 mod lease;
 mod messages;
+mod migrations;
+mod notifying;
 mod outbox;
+mod received;
 mod relays;
+mod sealing_keys;
+mod search;
 
 use std::fs;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use zeroize::Zeroizing;
 
+pub(crate) use care::{CareRow, Whose};
 pub(crate) use contacts::{ContactKey, ContactRow, NewContact, State};
+pub(crate) use erase::erase;
 pub use key_file::StoreKey;
 pub(crate) use key_file::{Key, home_exists};
 pub(crate) use lease::{Holder, RENEW_MS};
 pub(crate) use messages::Changed;
 pub(crate) use outbox::{Kind, OutboxKey, Outgoing};
 pub(crate) use relays::{RelayId, RelayRow};
+pub(crate) use sealing_keys::OwnSealingKey;
 
 use crate::error::{OpenError, StoreError};
 
 const FILE: &str = "tacit.db";
-
-/// Schema changes, in order; the number of those applied is kept in `user_version`. Never edit one that was released:
-/// append.
-const MIGRATIONS: [&str; 1] = [include_str!("store/schema.sql")];
 
 /// How long a change waits for another process's change: far longer than any of ours takes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,11 +48,19 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// One connection to the store. Owned by one thread at a time.
 pub(crate) struct Store {
     connection: Connection,
+    key_file: PathBuf,
 }
 
 impl Store {
     /// Opens the store of a home, and makes it if the home is new.
     pub(crate) fn open(home: &Path, key: &Key) -> Result<Self, OpenError> {
+        let mut connection = Self::connect(home, key)?;
+        migrations::migrate(&mut connection)?;
+        connection.pragma_update(None, "foreign_keys", true).map_err(open_error)?;
+        Ok(Self { connection, key_file: home.join(key_file::FILE) })
+    }
+
+    fn connect(home: &Path, key: &Key) -> Result<Connection, OpenError> {
         let path = home.join(FILE);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(open_error)?;
@@ -67,31 +84,22 @@ impl Store {
                  PRAGMA fullfsync = ON;
                  PRAGMA checkpoint_fullfsync = ON;
                  PRAGMA secure_delete = ON;
-                 PRAGMA foreign_keys = ON;
                  PRAGMA temp_store = MEMORY;",
             )
             .map_err(open_error)?;
         connection.set_prepared_statement_cache_capacity(64);
-        let mut store = Self { connection };
-        store.migrate()?;
-        Ok(store)
+        Ok(connection)
     }
 
-    fn migrate(&mut self) -> Result<(), OpenError> {
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(open_error)?;
-        let version: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(open_error)?;
-        let version = version as usize;
-        if version > MIGRATIONS.len() {
-            return Err(OpenError::NewerFormat);
-        }
-        for migration in &MIGRATIONS[version..] {
-            transaction.execute_batch(migration).map_err(open_error)?;
-        }
-        if version < MIGRATIONS.len() {
-            transaction.pragma_update(None, "user_version", MIGRATIONS.len()).map_err(open_error)?;
-        }
-        transaction.commit().map_err(open_error)
+    /// A store that is gone with its connection. Everything but the file and its encryption is the real thing.
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> Self {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrations::migrate(&mut connection).unwrap();
+        connection.pragma_update(None, "foreign_keys", true).unwrap();
+        connection.set_prepared_statement_cache_capacity(128);
+        // Any file that is there: no key was erased.
+        Self { connection, key_file: Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml") }
     }
 
     /// Makes one change: all of it, durably, or none of it.
@@ -99,19 +107,50 @@ impl Store {
         &mut self,
         change: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.check_not_erased()?;
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
         let tx = Tx { transaction };
+        // A newer program may have been installed, and have moved the store on, while this one runs.
+        if migrations::version(&tx.transaction).map_err(StoreError::from)? != migrations::VERSION {
+            return Err(StoreError::NewerFormat.into());
+        }
         let value = change(&tx)?;
+        #[cfg(test)]
+        faults::strike("COMMIT")?;
         tx.transaction.commit().map_err(StoreError::from)?;
         Ok(value)
     }
 
     /// Reads one consistent state.
     pub(crate) fn read<T, E: From<StoreError>>(&mut self, read: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
+        self.check_not_erased()?;
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Deferred).map_err(StoreError::from)?;
         read(&Tx { transaction })
+    }
+
+    /// Files that another process erased can still be written by whoever has them open: to no avail.
+    pub(crate) fn check_not_erased(&self) -> Result<(), StoreError> {
+        match fs::metadata(&self.key_file) {
+            Ok(file) if file.len() > 0 => Ok(()),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::Io(error.kind().to_string())),
+            _ => Err(StoreError::Erased),
+        }
+    }
+
+    /// Whether every page is as it was written, and all of them fit together.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        self.check_not_erased()?;
+        let one = |pragma| self.connection.query_row(pragma, [], |row| row.get::<_, String>(0)).optional();
+        // SQLCipher names pages whose MAC is wrong; SQLite says "ok".
+        if one("PRAGMA cipher_integrity_check")?.is_some()
+            || one("PRAGMA integrity_check")?.as_deref() != Some("ok")
+            || self.connection.prepare("PRAGMA foreign_key_check")?.exists([])?
+        {
+            return Err(StoreError::Damaged);
+        }
+        Ok(())
     }
 
     /// A number that differs from the last one if another connection, of any process, changed the store since.
@@ -127,6 +166,8 @@ pub(crate) struct Tx<'a> {
 
 impl Tx<'_> {
     fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<usize, StoreError> {
+        #[cfg(test)]
+        faults::strike(sql)?;
         Ok(self.transaction.prepare_cached(sql)?.execute(parameters)?)
     }
 
@@ -136,6 +177,8 @@ impl Tx<'_> {
         parameters: impl rusqlite::Params,
         read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
+        #[cfg(test)]
+        faults::strike(sql)?;
         let mut statement = self.transaction.prepare_cached(sql)?;
         let rows = statement.query_map(parameters, read)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -147,7 +190,8 @@ impl Tx<'_> {
         parameters: impl rusqlite::Params,
         read: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, StoreError> {
-        use rusqlite::OptionalExtension;
+        #[cfg(test)]
+        faults::strike(sql)?;
         Ok(self.transaction.prepare_cached(sql)?.query_row(parameters, read).optional()?)
     }
 }
@@ -195,5 +239,7 @@ fn fixed<const N: usize>(bytes: &[u8]) -> rusqlite::Result<[u8; N]> {
     bytes.try_into().map_err(|_| rusqlite::Error::InvalidQuery)
 }
 
+#[cfg(test)]
+mod formats;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,9 @@
 //! The plain records that an app sees. No generics and no lifetimes, so that bindings can carry them as they are.
 
+use crate::care::crisis_card::CrisisCard;
+use crate::care::practice_card::PracticeCard;
+use crate::note::Note;
+
 /// Names a contact on this device: 32 hexadecimal digits. It never leaves the device.
 pub type ContactId = String;
 
@@ -35,6 +39,20 @@ pub struct Contact {
     pub unopened: u64,
     /// When the newest message was sent or came; when the contact was made, if there is none.
     pub last_activity: Timestamp,
+    /// What the rules of therapy say of the conversation.
+    pub care: CareState,
+}
+
+/// What the rules of therapy say of a conversation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CareState {
+    /// Changed terms wait for consent: ours, if we joined their invite; else theirs.
+    pub terms_waiting: bool,
+    /// Since when the oldest message waits that came and was not marked as read: when it was sent, as far as the
+    /// sender's clock can be believed.
+    pub oldest_unread: Option<Timestamp>,
+    /// The owner of this device wants to be notified of this contact in quiet hours too.
+    pub always_notify: bool,
 }
 
 /// How far a pairing is.
@@ -83,9 +101,13 @@ pub struct Offer {
     /// How the inviting side calls itself.
     pub from: String,
     /// The version of the terms.
-    pub terms_version: u32,
+    pub terms_version: u64,
     /// The terms.
     pub terms: String,
+    /// The practice's card, if it has one.
+    pub practice_card: Option<PracticeCard>,
+    /// The practice's crisis card, if it has one.
+    pub crisis_card: Option<CrisisCard>,
 }
 
 /// An invite just made.
@@ -162,8 +184,28 @@ pub struct Message {
 pub enum Content {
     /// A text.
     Text(String),
+    /// Something that happened to the conversation.
+    Note(Note),
     /// Something that this version of Tacit cannot show; a newer one can.
     Unknown,
+}
+
+/// A message that a search found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The message.
+    pub message: Message,
+    /// Some words of it around what was looked for, in order.
+    pub excerpt: Vec<Piece>,
+}
+
+/// A piece of an excerpt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// What it says.
+    pub text: String,
+    /// Whether it is what was looked for.
+    pub matched: bool,
 }
 
 /// How a relay is reached.
@@ -216,6 +258,9 @@ pub enum Event {
         /// What it says.
         text: String,
     },
+    /// Something is to be shown outside of the app: [`Client::take_notifications`](crate::Client::take_notifications)
+    /// says what.
+    NotificationsDue,
     /// Another process changed the store: read again what is shown.
     StoreChanged,
 }

@@ -59,8 +59,14 @@ impl Device {
 
     /// Ends the client and opens the home again, not connected.
     pub fn reopen(&mut self) {
-        self.client = None;
+        self.close();
         self.client = Some(open(self.home.path()));
+    }
+
+    /// Ends the client; the home stays.
+    pub fn close(&mut self) -> &Path {
+        self.client = None;
+        self.home.path()
     }
 
     /// Waits until everything that waits was exchanged.
@@ -111,9 +117,10 @@ impl Device {
         history
             .into_iter()
             .filter(|message| message.direction == Direction::In)
-            .map(|message| match message.content {
-                Content::Text(text) => text,
-                Content::Unknown => panic!("only texts were sent"),
+            .filter_map(|message| match message.content {
+                Content::Text(text) => Some(text),
+                Content::Note(_) => None,
+                Content::Unknown => panic!("nothing newer was sent"),
             })
             .collect()
     }

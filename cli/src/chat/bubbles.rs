@@ -2,12 +2,13 @@
 
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use tacit_client_core::{Content, Direction, Message, Outcome};
+use tacit_client_core::{Content, Direction, Message, Note, Outcome};
 
 use super::wrap::{lines, width};
 use crate::clock::{Clock, shown_time};
 use crate::describe;
 use crate::escape;
+use crate::notes;
 
 /// Quiet colours of the fixed colour cube, readable in dark and light themes. Nothing depends on them: sides and marks
 /// tell the same.
@@ -21,7 +22,9 @@ const NARROW: usize = 40;
 
 /// The conversation in lines of so many columns, oldest first.
 pub(super) fn transcript(messages: &[Message], clock: &Clock, columns: usize) -> Vec<Line<'static>> {
-    let newest_of_mine = messages.iter().rposition(|message| message.direction == Direction::Out);
+    let is_mine =
+        |message: &Message| message.direction == Direction::Out && !matches!(message.content, Content::Note(_));
+    let newest_of_mine = messages.iter().rposition(is_mine);
     let mut transcript = Vec::new();
     let mut day = None;
     for (n, message) in messages.iter().enumerate() {
@@ -34,10 +37,21 @@ pub(super) fn transcript(messages: &[Message], clock: &Clock, columns: usize) ->
         if message.gap_before {
             transcript.push(centred("┄ a message is missing here ┄", columns, WARN));
         }
-        transcript.extend(bubble(message, clock, columns, newest_of_mine == Some(n)));
+        if let Content::Note(note) = &message.content {
+            transcript.extend(note_rows(note, message, clock, columns));
+        } else {
+            transcript.extend(bubble(message, clock, columns, newest_of_mine == Some(n)));
+        }
         transcript.push(Line::default());
     }
     transcript
+}
+
+/// What happened, in the middle: it is nobody's words.
+fn note_rows(note: &Note, message: &Message, clock: &Clock, columns: usize) -> Vec<Line<'static>> {
+    let words = escape::block(&notes::words(note, message.direction));
+    let text = format!("{words} · {}", foot(message, clock, false, columns < NARROW));
+    lines(&text, columns.saturating_sub(2).max(1)).iter().map(|row| centred(row, columns, DIM)).collect()
 }
 
 fn centred(text: &str, columns: usize, style: Style) -> Line<'static> {
@@ -50,7 +64,7 @@ fn bubble(message: &Message, clock: &Clock, columns: usize, is_newest: bool) -> 
     let most = if columns < NARROW { columns.saturating_sub(4) } else { columns * 3 / 4 }.max(1);
     let mut rows = match &message.content {
         Content::Text(text) => lines(&escape::block(text), most),
-        Content::Unknown => lines("(something that only a newer version of Tacit can show)", most),
+        Content::Note(_) | Content::Unknown => lines("(something that only a newer version of Tacit can show)", most),
     };
     let foot = foot(message, clock, is_newest, columns < NARROW);
     match rows.last_mut() {

@@ -92,6 +92,8 @@ impl<T: Fn(Input)> Bench<T> {
                 self.are_contacts_stale = true;
             }
             Event::Notice { text } => (self.tell)(Input::Notice(text)),
+            // Whoever looks at the chat sees what came.
+            Event::NotificationsDue => {}
             Event::StoreChanged => {
                 self.stale.extend(self.shown.iter().cloned());
                 self.are_contacts_stale = true;

@@ -7,6 +7,7 @@ use crate::clock::{Clock, shown_time};
 use crate::describe;
 use crate::escape;
 use crate::failure::Failure;
+use crate::notes;
 use crate::output::Output;
 use crate::record::MessageLine;
 use crate::session::Session;
@@ -37,6 +38,7 @@ pub(super) fn plain(message: &Message, label: &str, clock: &Clock) -> String {
     let indent = at.len() + 2;
     let text = match &message.content {
         Content::Text(text) => escape::indented(text, indent),
+        Content::Note(note) => format!("({})", escape::line(&notes::words(note, message.direction))),
         Content::Unknown => "(something that only a newer version of Tacit can show)".into(),
     };
     let gap = if message.gap_before {

@@ -6,6 +6,8 @@ mod enrol;
 mod history;
 mod invite;
 mod join;
+mod keys;
+mod search;
 mod send;
 mod sync;
 mod words;
@@ -29,9 +31,13 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Send(send) => send::run(&known()?, send, output),
         Command::Sync(sync) => sync::run(&known()?, sync, output),
         Command::History(history) => history::run(&known()?, history, output),
+        Command::Search(search) => search::run(&known()?, search, output),
         Command::Words(words) => words::run(&known()?, words, output),
         Command::End(end) => end::run(&known()?, end, output),
         Command::Rename(rename) => contacts::rename(&known()?, rename, output),
+        Command::Passphrase(passphrase) => keys::passphrase(&args, passphrase, output),
+        Command::Check => keys::check(&known()?, output),
+        Command::Erase(erase) => keys::erase(&args, erase, output),
         Command::Chat(chat) => {
             chat::check_terminal(output)?;
             chat::run(&known_or_new()?, chat)

@@ -142,6 +142,7 @@ mod tests {
             missing: 0,
             unopened: 0,
             last_activity: 0,
+            care: tacit_client_core::CareState::default(),
         }
     }
 

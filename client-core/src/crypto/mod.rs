@@ -11,6 +11,7 @@ pub(crate) mod pairing;
 pub(crate) mod psk;
 pub(crate) mod ratchet;
 pub(crate) mod seal;
+pub(crate) mod signing;
 
 #[cfg(test)]
 mod fixed;

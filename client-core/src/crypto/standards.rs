@@ -170,3 +170,21 @@ fn chacha20_poly1305_is_as_wycheproof_has_it() {
     }
     assert!(right > 200 && wrong > 50, "{right} {wrong}");
 }
+
+#[test]
+fn ed25519_is_as_wycheproof_has_it() {
+    let set = wycheproof::eddsa::TestSet::load(wycheproof::eddsa::TestName::Ed25519).unwrap();
+    let (mut right, mut wrong) = (0, 0);
+    for group in &set.test_groups {
+        let Ok(public) = <[u8; 32]>::try_from(group.key.pk.as_ref()) else { panic!("a key of another length") };
+        let public = ed25519_dalek::VerifyingKey::from_bytes(&public).unwrap();
+        for case in &group.tests {
+            let signature =
+                <[u8; 64]>::try_from(case.sig.as_ref()).map(|sig| ed25519_dalek::Signature::from_bytes(&sig));
+            let holds = signature.is_ok_and(|signature| public.verify_strict(&case.msg, &signature).is_ok());
+            assert_eq!(holds, case.result == TestResult::Valid, "{}", case.tc_id);
+            *if holds { &mut right } else { &mut wrong } += 1;
+        }
+    }
+    assert!(right > 60 && wrong > 50, "{right} {wrong}");
+}

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use rand_core::CryptoRng;
 use tacit_proto::frame::{Answer, Attached, ClosedWhy, Event as RelayEvent, Handle, Open, Refusal, Request};
 use tacit_proto::{Command, SealedBox};
 
@@ -93,13 +94,13 @@ impl Engine {
         if tx.set_locked_out(&row.key, false)? {
             self.changed(&row.key);
         }
-        match tried {
-            KeyTried::Next => self.claimed(tx, row)?,
-            KeyTried::Current => {}
-            KeyTried::Invite if attached.must_rekey => self.rekey(tx, row, handle)?,
-            KeyTried::Invite => return Err(TurnError::Protocol),
+        match (tried, attached.must_rekey) {
+            (KeyTried::Next, false) => self.claimed(tx, row),
+            (KeyTried::Current, false) => Ok(()),
+            (KeyTried::Invite, true) => self.rekey(tx, row, handle),
+            // Only an invite's key must be replaced, and it always must.
+            _ => Err(TurnError::Protocol),
         }
-        Ok(())
     }
 
     /// The relay knows the new key: this device holds the end.
@@ -141,10 +142,9 @@ impl Engine {
             }
             // Somebody else was first, or the relay is busy: attaching again tells which.
             Answer::Refused(why) => {
+                let pause = if why.is_retry() { RETRY_MS } else { RETRY_MS / 10 };
                 self.unlink(contact);
-                if why.is_retry() {
-                    self.links.insert(*contact, Link::Later(now.steady + RETRY_MS));
-                }
+                self.links.insert(*contact, Link::Later(now.steady + pause));
                 Ok(())
             }
             _ => Err(TurnError::Protocol),
@@ -193,10 +193,16 @@ impl Engine {
         self.ask(Pending::Close(contact), Request::Close { handle });
     }
 
-    pub(super) fn event(&mut self, tx: &Tx<'_>, now: Now, event: RelayEvent) -> Result<(), TurnError> {
+    pub(super) fn event(
+        &mut self,
+        tx: &Tx<'_>,
+        now: Now,
+        rng: &mut dyn CryptoRng,
+        event: RelayEvent,
+    ) -> Result<(), TurnError> {
         match event {
             RelayEvent::Welcome(_) => Err(TurnError::Protocol),
-            RelayEvent::Deliver { handle, seq, payload } => self.deliver(tx, now, handle, seq, payload),
+            RelayEvent::Deliver { handle, seq, payload } => self.deliver(tx, now, rng, (handle, seq, payload)),
             RelayEvent::Drained(handle) => {
                 if let Some(attachment) = self.attachments.get_mut(&handle) {
                     attachment.drained = true;
@@ -219,10 +225,16 @@ impl Engine {
                         // Somebody else claimed the invite, or we did, elsewhere: attaching again tells which.
                         self.links.remove(&attachment.contact);
                         self.next_key_refused.remove(&attachment.contact);
+                    } else if self.taken_back.insert(attachment.contact) {
+                        // This process has the lease. It may have been one of ours that had it before, and whose last
+                        // frames came late: without another try this end would be deaf for as long as all is well.
+                        self.links.remove(&attachment.contact);
                     } else {
-                        // Never attached again by itself: two devices would take it from each other for ever.
+                        // Not a third time: two devices would take it from each other for ever.
                         self.links.insert(attachment.contact, Link::Parked);
-                        self.output.superseded.push(attachment.contact);
+                        if tx.set_locked_out(&attachment.contact, true)? {
+                            self.changed(&attachment.contact);
+                        }
                     }
                 }
                 Ok(())
@@ -231,8 +243,11 @@ impl Engine {
                 let Some(contact) = self.attachments.get(&handle).map(|attachment| attachment.contact) else {
                     return Ok(());
                 };
+                let state = tx.contact(&contact)?.map(|row| row.state);
                 let why = match why {
                     ClosedWhy::ByPeer => EndedWhy::ByPeer,
+                    // An invite that was used cannot run out.
+                    ClosedWhy::Unclaimed if !state.is_some_and(State::is_unclaimed) => return Err(TurnError::Protocol),
                     ClosedWhy::Unclaimed => EndedWhy::Unclaimed,
                 };
                 // Our own close is the answer, after which the relay forgets the channel.
@@ -258,9 +273,8 @@ impl Engine {
         &mut self,
         tx: &Tx<'_>,
         now: Now,
-        handle: Handle,
-        seq: u64,
-        payload: bytes::Bytes,
+        rng: &mut dyn CryptoRng,
+        (handle, seq, payload): (Handle, u64, bytes::Bytes),
     ) -> Result<(), TurnError> {
         // Deliveries cross a close or a supersede on the wire; they come again to whoever is attached next.
         let Some(attachment) = self.attachments.get_mut(&handle) else { return Ok(()) };
@@ -284,11 +298,11 @@ impl Engine {
                 self.stepped(tx, &contact, step)
             }
             State::Offering | State::Invited => {
-                let step = pairing::receive_accept(tx, &row, &sealed)?;
+                let step = pairing::receive_accept(tx, &row, &sealed, now.wall, rng)?;
                 self.stepped(tx, &contact, step)
             }
             State::Joined | State::Paired => {
-                let received = conversation::receive(tx, &row, &sealed, now.wall)?;
+                let received = conversation::receive(tx, &row, &sealed, now.wall, rng)?;
                 if let Some(message) = received.message {
                     let message = hex::encode(message);
                     self.output.events.push(Event::MessageReceived { contact: hex::encode(contact), message });

@@ -2,9 +2,10 @@
 
 use rand_core::CryptoRng;
 use tacit_proto::frame::{Handle, Refusal, Request, RequestId, ToRelay};
+use tacit_proto::limits::MAX_HOLD;
 
 use super::{Engine, InFlight, Link, NEVER, Now, PIPELINE, Pending, RETRY_MS, ROOM_MS, TurnError};
-use crate::conversation::seal_outgoing;
+use crate::conversation::{Sealing, seal_outgoing};
 use crate::store::{ContactKey, ContactRow, Kind, State, Tx};
 
 impl Engine {
@@ -26,7 +27,8 @@ impl Engine {
     /// A receipt rides in the next message; if none is about to leave, it gets a box of its own, one at a time.
     fn owe_receipt(&mut self, tx: &Tx<'_>, row: &ContactRow) -> Result<(), TurnError> {
         let rides = |kind| tx.is_outgoing(&row.key, kind);
-        if row.receipt_due && row.state.can_send() && !rides(Kind::Receipt)? && !rides(Kind::Message)? {
+        let rides = rides(Kind::Receipt)? || rides(Kind::Message)? || rides(Kind::SealingKey)?;
+        if row.receipt_due && row.state.can_send() && !rides {
             tx.enqueue(&row.key, Kind::Receipt, None, None)?;
         }
         Ok(())
@@ -49,23 +51,23 @@ impl Engine {
         let relay_room = (self.welcome.limits.in_flight as usize).saturating_sub(under_way);
         let room = PIPELINE.saturating_sub(attachment.in_flight.len()).min(relay_room);
         for outgoing in tx.outgoing(&row.key, attachment.sent, room)? {
-            let sealed = match &outgoing.sealed {
-                Some(sealed) => Some(sealed.clone()),
+            let sealing = match &outgoing.sealed {
+                Some(sealed) => Sealing::Sealed(sealed.clone()),
                 None => seal_outgoing(tx, row, &outgoing, &mut *rng)?,
             };
-            let Some(sealed) = sealed else {
-                // Messages written before the pairing was complete wait; anything else has nothing left to say.
-                if outgoing.kind == Kind::Message && !row.state.can_send() {
-                    break;
+            let sealed = match sealing {
+                Sealing::Sealed(sealed) => sealed,
+                Sealing::NotYet => break,
+                Sealing::Nothing => {
+                    tx.remove_outgoing(outgoing.key)?;
+                    continue;
                 }
-                tx.remove_outgoing(outgoing.key)?;
-                continue;
             };
             let Some(attachment) = self.attachments.get_mut(&handle) else { return Ok(()) };
             let n = attachment.next_n;
             attachment.next_n += 1;
             attachment.sent = outgoing.key;
-            let request = self.request_id(Pending::Send(handle));
+            let request = self.request_id(Pending::Send(handle, n));
             if let Some(attachment) = self.attachments.get_mut(&handle) {
                 attachment.in_flight.push_back(InFlight { request, n, key: outgoing.key });
             }
@@ -92,12 +94,14 @@ impl Engine {
         tx.remove_outgoing(sent.key)?;
         match (outgoing.kind, outgoing.message) {
             (Kind::Message, Some(message)) => {
-                let until = now.wall.saturating_add(u64::from(hold) * 1000);
+                // No relay may promise more than the longest hold; who does would have nothing ever expire.
+                let until = now.wall.saturating_add(u64::from(hold.min(MAX_HOLD)) * 1000);
                 let changed = tx.set_accepted(message, until)?;
                 self.outcomes(&contact, changed);
             }
             (Kind::Accept, _) => tx.note_accept_sent(&contact, now.wall)?,
             (Kind::Offer, _) => self.offered(tx, &contact)?,
+            (Kind::SealingKey, _) => tx.set_announced(&contact, Some(now.wall))?,
             _ => {}
         }
         Ok(())
@@ -137,17 +141,24 @@ impl Engine {
             why if why.is_retry() => attachment.paused_until = now.steady + RETRY_MS,
             // The other end closed it: what it left for us still comes, and then `Closed`.
             Refusal::Gone => attachment.paused_until = NEVER,
+            // Not at once: a relay that says so to every box would be asked without a pause.
             Refusal::NotAllowed => {
                 self.unlink(&contact);
+                self.links.insert(contact, Link::Later(now.steady + RETRY_MS));
             }
-            _ => {
-                let outgoing = tx.one_outgoing(first)?;
-                tx.remove_outgoing(first)?;
-                if let Some(message) = outgoing.and_then(|outgoing| outgoing.message) {
+            _ => match tx.one_outgoing(first)?.and_then(|outgoing| outgoing.message) {
+                Some(message) => {
+                    tx.remove_outgoing(first)?;
                     let changed = tx.set_not_carried(message)?;
                     self.outcomes(&contact, changed);
                 }
-            }
+                // Without its offer or accept a pairing would never end: the relay may think better of it.
+                None => {
+                    if let Some(attachment) = self.attachments.get_mut(&handle) {
+                        attachment.paused_until = now.steady + ROOM_MS;
+                    }
+                }
+            },
         }
         Ok(())
     }

@@ -8,9 +8,9 @@ use zeroize::Zeroizing;
 use super::{Kind, RelayId, Tx, fixed};
 use crate::crypto::pairing::{ChannelSecrets, Transcript};
 use crate::crypto::psk::Psk;
-use crate::crypto::seal::{SealingKey, SealingPublic};
+use crate::crypto::seal::SealingPublic;
 use crate::error::StoreError;
-use crate::types::{Contact, ContactState, EndedWhy, Timestamp};
+use crate::types::{CareState, Contact, ContactState, EndedWhy, Timestamp};
 
 /// Names a contact in the store.
 pub(crate) type ContactKey = [u8; 16];
@@ -73,6 +73,11 @@ impl State {
         }
     }
 
+    /// Whether the invite may not have been used yet, as far as this device knows.
+    pub(crate) const fn is_unclaimed(self) -> bool {
+        matches!(self, Self::Opening | Self::Offering | Self::Invited | Self::Claiming)
+    }
+
     /// Whether messages can be sealed.
     pub(crate) const fn can_send(self) -> bool {
         matches!(self, Self::Joined | Self::Paired)
@@ -111,9 +116,11 @@ pub(crate) struct ContactRow {
     pub(crate) close_due: bool,
     /// A receipt is owed.
     pub(crate) receipt_due: bool,
+    /// How many resets there were.
+    pub(crate) session: i64,
 }
 
-const ROW: &str = "id, relay, channel, end_number, state, ended, close_due, receipt_due";
+const ROW: &str = "id, relay, channel, end_number, state, ended, close_due, receipt_due, session_number";
 
 fn contact_row(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
     let channel = ChannelId::from_bytes(fixed(row.get_ref(2)?.as_blob()?)?);
@@ -125,6 +132,7 @@ fn contact_row(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
         state: State::from_numbers(row.get(4)?, row.get(5)?)?,
         close_due: row.get(6)?,
         receipt_due: row.get(7)?,
+        session: row.get(8)?,
     })
 }
 
@@ -148,13 +156,11 @@ pub(crate) struct NewContact<'a> {
 impl Tx<'_> {
     pub(crate) fn add_contact(&self, new: &NewContact<'_>) -> Result<(), StoreError> {
         let (state, ended) = new.state.numbers();
-        self.transaction
-            .prepare_cached(
-                "INSERT INTO contacts (id, relay, channel, end_number, label, state, ended, remote_invite, created_at,
-                     end_key, next_end_key, permit, join_within, invite_secret, out_stream)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-            )?
-            .execute(rusqlite::params![
+        self.execute(
+            "INSERT INTO contacts (id, relay, channel, end_number, label, state, ended, remote_invite, created_at,
+                 end_key, next_end_key, permit, join_within, invite_secret, out_stream)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            rusqlite::params![
                 new.key,
                 new.relay,
                 new.of.channel.as_bytes(),
@@ -170,7 +176,8 @@ impl Tx<'_> {
                 new.join_within,
                 new.invite_secret.secret_bytes(),
                 new.out_stream,
-            ])?;
+            ],
+        )?;
         Ok(())
     }
 
@@ -289,15 +296,17 @@ impl Tx<'_> {
                  peer_reset = ?7, invite_secret = NULL, account = NULL, offer = NULL
              WHERE id = ?1";
         let (out, back) = (secrets.sent_by(row.of.end), secrets.sent_by(row.of.end.other()));
-        self.transaction.prepare_cached(sql)?.execute(rusqlite::params![
+        let (sealing, reset) = (peer_sealing.to_bytes(), peer_reset.to_bytes());
+        let parameters = rusqlite::params![
             row.key,
             out.secret_bytes(),
             back.secret_bytes(),
             secrets.reset.secret_bytes(),
             transcript.as_bytes(),
-            peer_sealing.to_bytes(),
-            peer_reset.to_bytes(),
-        ])?;
+            sealing,
+            reset,
+        ];
+        self.execute(sql, parameters)?;
         Ok(())
     }
 
@@ -316,22 +325,6 @@ impl Tx<'_> {
 
     pub(crate) fn psk_in(&self, key: &ContactKey) -> Result<Option<Psk>, StoreError> {
         Ok(self.secret(key, "psk_in")?.map(|psk| Psk::from_bytes(*psk)))
-    }
-
-    pub(crate) fn add_sealing_key(&self, key: &ContactKey, own: &SealingKey, now: Timestamp) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO sealing_keys (contact, secret, created_at) VALUES (?1, ?2, ?3)",
-            (key, *own.secret_bytes(), now),
-        )?;
-        Ok(())
-    }
-
-    /// Our live sealing keys, the newest first: it is the likeliest.
-    pub(crate) fn sealing_keys(&self, key: &ContactKey) -> Result<Vec<SealingKey>, StoreError> {
-        self.rows("SELECT secret FROM sealing_keys WHERE contact = ?1 ORDER BY id DESC", [key], |row| {
-            let seed = Zeroizing::new(fixed(row.get_ref(0)?.as_blob()?)?);
-            Ok(SealingKey::from_bytes(&seed))
-        })
     }
 
     /// The contacts of a relay for which something is to be sent.
@@ -429,6 +422,16 @@ impl Tx<'_> {
         taken.ok_or(StoreError::Damaged)
     }
 
+    /// Takes the next of our positions.
+    pub(crate) fn next_position(&self, key: &ContactKey) -> Result<u64, StoreError> {
+        self.row(
+            "UPDATE contacts SET out_position = out_position + 1 WHERE id = ?1 RETURNING out_position - 1",
+            [key],
+            |row| row.get(0),
+        )?
+        .ok_or(StoreError::Damaged)
+    }
+
     pub(crate) fn out_stream(&self, key: &ContactKey) -> Result<[u8; 16], StoreError> {
         self.row("SELECT out_stream FROM contacts WHERE id = ?1", [key], |row| fixed(row.get_ref(0)?.as_blob()?))?
             .ok_or(StoreError::Damaged)
@@ -445,13 +448,23 @@ impl Tx<'_> {
     }
 }
 
+/// `oldest_unread` believes a sender's clock as far as the longest hold, 90 days.
 const PUBLIC: &str = "SELECT id, label, state, ended, verified, remote_invite, invite_tried, unopened, locked_out,
-    (SELECT count(*) FROM messages WHERE contact = contacts.id AND direction = 1 AND outcome = 3),
-    coalesce((SELECT max(number) FROM messages WHERE contact = contacts.id AND direction = 1 AND stream = in_stream), 0)
-        - coalesce((SELECT up_to FROM in_streams WHERE contact = contacts.id AND stream = in_stream), 0)
-        - (SELECT count(*) FROM messages WHERE contact = contacts.id AND direction = 1 AND stream = in_stream
-            AND number > coalesce((SELECT up_to FROM in_streams WHERE contact = contacts.id AND stream = in_stream), 0)),
-    max(created_at, coalesce((SELECT max(stored_at) FROM messages WHERE contact = contacts.id), 0)) AS last_activity
+    (SELECT count(*) FROM messages INDEXED BY messages_unread
+        WHERE contact = contacts.id AND direction = 1 AND outcome = 3
+        AND kind NOT BETWEEN 40 AND 69),
+    (SELECT coalesce(max(last) - sum(last - first + 1), 0) FROM received
+        WHERE contact = contacts.id AND stream = in_stream),
+    max(created_at, coalesce((SELECT max(stored_at) FROM messages WHERE contact = contacts.id), 0)) AS last_activity,
+    EXISTS (SELECT 1 FROM care WHERE contact = contacts.id) AND state IN (6, 7) AND CASE end_number
+        WHEN 1 THEN coalesce((SELECT max(version) FROM own_statements WHERE kind = 3), 0)
+            > coalesce((SELECT max(version) FROM statements WHERE contact = contacts.id AND kind = 4 AND NOT ours), 0)
+        ELSE coalesce((SELECT max(version) FROM statements WHERE contact = contacts.id AND kind = 3 AND NOT ours), 0)
+            > coalesce((SELECT max(version) FROM statements WHERE contact = contacts.id AND kind = 4 AND ours), 0)
+        END,
+    (SELECT min(max(min(sent_at, stored_at), stored_at - 7776000000)) FROM messages WHERE contact = contacts.id
+        AND direction = 1 AND outcome = 3 AND kind NOT BETWEEN 40 AND 69),
+    coalesce((SELECT always FROM notified WHERE contact = contacts.id), 0)
     FROM contacts";
 
 fn public(row: &Row<'_>) -> rusqlite::Result<Contact> {
@@ -467,5 +480,6 @@ fn public(row: &Row<'_>) -> rusqlite::Result<Contact> {
         unread: row.get(9)?,
         missing: row.get::<_, i64>(10)?.max(0).unsigned_abs(),
         last_activity: row.get(11)?,
+        care: CareState { terms_waiting: row.get(12)?, oldest_unread: row.get(13)?, always_notify: row.get(14)? },
     })
 }

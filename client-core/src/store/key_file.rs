@@ -3,7 +3,7 @@
 //! The store's key is random. Wrapping it makes a wrong passphrase tell itself apart from a damaged file, and lets a
 //! passphrase be changed without rewriting the store.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
@@ -14,11 +14,16 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::erase::{overwrite, sync_folder};
 use super::{io_error, restrict};
 use crate::error::OpenError;
 
-const FILE: &str = "key";
-const LOCK: &str = "lock";
+/// Its name in a home.
+pub(super) const FILE: &str = "key";
+/// The same while it is written.
+pub(super) const DRAFT: &str = "key.new";
+/// Locked while the key file is read (shared) or replaced (exclusively).
+pub(super) const LOCK: &str = "lock";
 const VERSION: u32 = 1;
 const AAD: &[u8] = b"tacit v1 store key";
 
@@ -80,31 +85,49 @@ pub(crate) fn home_exists(home: &Path) -> bool {
 impl Key {
     /// Unwraps the key of a home, or draws one if the home is new. Safe against another process doing the same.
     pub(crate) fn open(home: &Path, key: &StoreKey, rng: &mut impl CryptoRng) -> Result<Self, OpenError> {
-        match key {
-            StoreKey::Passphrase(passphrase) if passphrase.is_empty() => return Err(OpenError::EmptyPassphrase),
-            StoreKey::Raw(raw) if raw.len() != 32 => return Err(OpenError::WrongKeyKind),
-            _ => {}
-        }
+        check(key)?;
         fs::create_dir_all(home).map_err(io_error)?;
         let path = home.join(FILE);
         if !path.exists() {
             restrict(home)?;
-            let lock = File::create(home.join(LOCK)).map_err(io_error)?;
-            lock.lock().map_err(io_error)?;
+            let _lock = lock(home)?;
             if !path.exists() {
                 // A store without its key file is a damaged home, not a new one.
                 if home.join(super::FILE).exists() {
                     return Err(OpenError::Damaged);
                 }
-                return Self::make(home, key, rng);
+                let mut store_key = Self([0; 32]);
+                rng.fill_bytes(&mut store_key.0);
+                replace(home, &store_key.wrap(key, rng)?)?;
+                return Ok(store_key);
             }
         }
+        let lock = File::create(home.join(LOCK)).map_err(io_error)?;
+        lock.lock_shared().map_err(io_error)?;
         Self::unwrap(&fs::read(&path).map_err(io_error)?, key)
     }
 
-    fn make(home: &Path, key: &StoreKey, rng: &mut impl CryptoRng) -> Result<Self, OpenError> {
-        let mut store_key = Self([0; 32]);
-        rng.fill_bytes(&mut store_key.0);
+    /// Wraps the key of a home under another secret. The store itself stays as it is, and open where it is open.
+    ///
+    /// Whatever is interrupted when, the key file is the old one or the new one, whole. The old one is overwritten, so
+    /// that the old secret opens nothing that is left here.
+    pub(crate) fn change(
+        home: &Path,
+        old: &StoreKey,
+        new: &StoreKey,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), OpenError> {
+        check(old)?;
+        check(new)?;
+        if !home_exists(home) {
+            return Err(OpenError::Erased);
+        }
+        let _lock = lock(home)?;
+        let key = Self::unwrap(&fs::read(home.join(FILE)).map_err(io_error)?, old)?;
+        replace(home, &key.wrap(new, rng)?)
+    }
+
+    fn wrap(&self, key: &StoreKey, rng: &mut impl CryptoRng) -> Result<Vec<u8>, OpenError> {
         let mut nonce = [0; 12];
         rng.fill_bytes(&mut nonce);
         let wrapped_under = match key {
@@ -118,23 +141,18 @@ impl Key {
         };
         let wrapping = wrapping_key(key, &wrapped_under)?;
         let wrapped = ChaCha20Poly1305::new((&*wrapping).into())
-            .encrypt(&Nonce::from(nonce), Payload { msg: &store_key.0, aad: AAD })
+            .encrypt(&Nonce::from(nonce), Payload { msg: &self.0, aad: AAD })
             .map_err(|_| OpenError::Io("the store's key could not be wrapped".to_owned()))?;
         let file =
             KeyFile { version: VERSION, wrapped_under, nonce: hex::encode(nonce), wrapped: hex::encode(wrapped) };
-        let text = serde_json::to_vec_pretty(&file).map_err(|_| OpenError::Damaged)?;
-        let draft = home.join("key.new");
-        let mut out = File::create(&draft).map_err(io_error)?;
-        restrict(&draft)?;
-        out.write_all(&text).and_then(|()| out.sync_all()).map_err(io_error)?;
-        fs::rename(&draft, home.join(FILE)).map_err(io_error)?;
-        // The name must be as durable as what it names, before anything is written under the key.
-        #[cfg(unix)]
-        File::open(home).and_then(|folder| folder.sync_all()).map_err(io_error)?;
-        Ok(store_key)
+        serde_json::to_vec_pretty(&file).map_err(|_| OpenError::Damaged)
     }
 
     fn unwrap(text: &[u8], key: &StoreKey) -> Result<Self, OpenError> {
+        // What erasing a home leaves first of all.
+        if text.is_empty() {
+            return Err(OpenError::Erased);
+        }
         let version = serde_json::from_slice::<serde_json::Value>(text)
             .ok()
             .and_then(|value| value.get("version")?.as_u64())
@@ -152,6 +170,38 @@ impl Key {
             .map_err(|_| OpenError::WrongPassphrase)?;
         Ok(Self(opened.as_slice().try_into().map_err(|_| OpenError::Damaged)?))
     }
+}
+
+fn check(key: &StoreKey) -> Result<(), OpenError> {
+    match key {
+        StoreKey::Passphrase(passphrase) if passphrase.is_empty() => Err(OpenError::EmptyPassphrase),
+        StoreKey::Raw(raw) if raw.len() != 32 => Err(OpenError::WrongKeyKind),
+        _ => Ok(()),
+    }
+}
+
+/// Nobody else reads or writes the key file until this is dropped.
+pub(super) fn lock(home: &Path) -> Result<File, OpenError> {
+    let lock = File::create(home.join(LOCK)).map_err(io_error)?;
+    lock.lock().map_err(io_error)?;
+    Ok(lock)
+}
+
+/// Puts a key file in the place of the one before it, if there is one.
+fn replace(home: &Path, text: &[u8]) -> Result<(), OpenError> {
+    let (path, draft) = (home.join(FILE), home.join(DRAFT));
+    let mut out = File::create(&draft).map_err(io_error)?;
+    restrict(&draft)?;
+    out.write_all(text).and_then(|()| out.sync_all()).map_err(io_error)?;
+    // Held across the rename, so that what it held can be overwritten afterwards.
+    let before = OpenOptions::new().write(true).open(&path).ok();
+    fs::rename(&draft, &path).map_err(io_error)?;
+    // The name must be as durable as what it names, before anything is written under the key.
+    sync_folder(home)?;
+    if let Some(before) = before {
+        overwrite(before).map_err(io_error)?;
+    }
+    Ok(())
 }
 
 fn unhex<const N: usize>(text: &str) -> Result<[u8; N], OpenError> {

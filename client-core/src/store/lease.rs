@@ -43,6 +43,11 @@ impl Tx<'_> {
         })
     }
 
+    /// Whether nobody else took the lease since this holder did.
+    pub(crate) fn is_held_by(&self, holder: Holder) -> Result<bool, StoreError> {
+        Ok(self.lease()?.is_some_and(|lease| lease.holder == holder))
+    }
+
     /// Takes or renews the lease; false if another holds it and is not known to be dead.
     pub(crate) fn take_lease(
         &self,

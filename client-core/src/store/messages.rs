@@ -3,9 +3,11 @@
 use rusqlite::Row;
 
 use super::contacts::ContactKey;
+use super::received::POSITIONS;
 use super::{Kind, RelayId, Tx, fixed};
-use crate::content::{Body, Envelope, Numbered, Range, Receipt};
+use crate::content::{Body, Numbered, Range, Receipt};
 use crate::error::StoreError;
+use crate::note::{HIDDEN, Note};
 use crate::types::{Content, Direction, Message, Outcome, RefusedWhy, Timestamp};
 
 const IN: i64 = 1;
@@ -31,10 +33,12 @@ pub(crate) type MessageKey = i64;
 pub(crate) struct MessageRow {
     pub(crate) key: MessageKey,
     pub(crate) message_id: [u8; 16],
-    pub(crate) text: String,
+    pub(crate) body: Body,
     pub(crate) sent_at: Timestamp,
-    /// Its stream and number, if it was sealed before.
-    pub(crate) numbered: Option<([u8; 16], u64)>,
+    /// Its number in the present stream, if it was sealed in it before.
+    pub(crate) number: Option<u64>,
+    /// Its position, if it was ever sealed before.
+    pub(crate) position: Option<u64>,
 }
 
 /// A message of ours whose outcome changed.
@@ -55,19 +59,21 @@ fn outcome(row: &Row<'_>, at: usize) -> rusqlite::Result<Outcome> {
     })
 }
 
-const PUBLIC: &str = "SELECT message_id, contact, direction, kind, text, sent_at, stored_at,
-    direction = 1 AND number > 1 AND NOT EXISTS (SELECT 1 FROM messages AS earlier
-        WHERE earlier.contact = messages.contact AND earlier.direction = 1
-        AND earlier.stream = messages.stream AND earlier.number = messages.number - 1),
+pub(super) const PUBLIC: &str = "SELECT message_id, contact, direction, kind, text, sent_at, stored_at,
+    direction = 1 AND number > 1 AND NOT EXISTS (SELECT 1 FROM received WHERE received.contact = messages.contact
+        AND received.stream = x'' AND first < messages.number AND last >= messages.number - 1),
     outcome, accepted_until, refused_why
     FROM messages";
 
-fn public(row: &Row<'_>) -> rusqlite::Result<Message> {
+pub(super) fn public(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
         id: hex::encode(row.get_ref(0)?.as_blob()?),
         contact: hex::encode(row.get_ref(1)?.as_blob()?),
         direction: if row.get::<_, i64>(2)? == IN { Direction::In } else { Direction::Out },
-        content: if row.get::<_, i64>(3)? == TEXT { Content::Text(row.get(4)?) } else { Content::Unknown },
+        content: match row.get(3)? {
+            TEXT => Content::Text(row.get(4)?),
+            kind => Note::from_stored(kind, row.get_ref(4)?.as_str()?).map_or(Content::Unknown, Content::Note),
+        },
         sent_at: row.get(5)?,
         stored_at: row.get(6)?,
         gap_before: row.get::<_, Option<bool>>(7)?.unwrap_or(false),
@@ -84,34 +90,86 @@ impl Tx<'_> {
         text: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.transaction
-            .prepare_cached(
-                "INSERT INTO messages (contact, message_id, direction, kind, text, sent_at, stored_at, outcome, place)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, 0)",
-            )?
-            .execute(rusqlite::params![contact, message_id, OUT, TEXT, text, now, QUEUED])?;
+        let key = self.add_outgoing(contact, message_id, TEXT, text, now)?;
+        self.enqueue(contact, Kind::Message, Some(key), None)
+    }
+
+    /// Keeps something of ours that is no text, shown as a note or not at all, and puts it into the outbox.
+    pub(crate) fn queue_note(
+        &self,
+        contact: &ContactKey,
+        message_id: &[u8; 16],
+        note: Option<&Note>,
+        body: &Body,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (kind, text) = note.map_or((HIDDEN, String::new()), Note::to_stored);
+        let key = self.add_outgoing(contact, message_id, kind, &text, now)?;
+        self.queue_body(contact, key, body)
+    }
+
+    fn add_outgoing(
+        &self,
+        contact: &ContactKey,
+        message_id: &[u8; 16],
+        kind: i64,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<MessageKey, StoreError> {
+        self.execute(
+            "INSERT INTO messages (contact, message_id, direction, kind, text, sent_at, stored_at, outcome, place)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, 0)",
+            (contact, message_id, OUT, kind, text, now, QUEUED),
+        )?;
         let key = self.transaction.last_insert_rowid();
         self.execute("UPDATE messages SET place = id WHERE id = ?1", [key])?;
-        self.enqueue(contact, Kind::Message, Some(key), None)
+        Ok(key)
+    }
+
+    /// What came is shown as this note.
+    pub(crate) fn set_note(&self, key: MessageKey, note: &Note) -> Result<(), StoreError> {
+        let (kind, text) = note.to_stored();
+        self.execute("UPDATE messages SET kind = ?2, text = ?3 WHERE id = ?1", (key, kind, text))?;
+        Ok(())
     }
 
     /// A message of ours, to be sealed.
     pub(crate) fn message_to_seal(&self, key: MessageKey) -> Result<Option<MessageRow>, StoreError> {
-        self.row("SELECT message_id, text, sent_at, stream, number FROM messages WHERE id = ?1", [key], |row| {
-            let stream = row.get_ref(3)?.as_blob_or_null()?.map(fixed).transpose()?;
+        let body = self.message_body(key)?;
+        self.row("SELECT message_id, text, sent_at, number, position FROM messages WHERE id = ?1", [key], |row| {
             Ok(MessageRow {
                 key,
                 message_id: fixed(row.get_ref(0)?.as_blob()?)?,
-                text: row.get(1)?,
+                body: body.map_or_else(|| row.get(1).map(Body::Text), Ok)?,
                 sent_at: row.get(2)?,
-                numbered: stream.zip(row.get(4)?),
+                number: row.get(3)?,
+                position: row.get(4)?,
             })
         })
     }
 
-    pub(crate) fn set_number(&self, key: MessageKey, stream: &[u8; 16], number: u64) -> Result<(), StoreError> {
-        self.execute("UPDATE messages SET stream = ?2, number = ?3 WHERE id = ?1", (key, stream, number))?;
-        Ok(())
+    /// Counts a message of ours: its number in our present stream, and its position, unless it has them.
+    pub(crate) fn number(&self, contact: &ContactKey, message: &MessageRow) -> Result<(u64, u64), StoreError> {
+        let number = match message.number {
+            Some(number) => number,
+            None => {
+                let (stream, number) = self.next_number(contact)?;
+                self.execute(
+                    "UPDATE messages SET stream = ?2, number = ?3 WHERE id = ?1",
+                    (message.key, stream, number),
+                )?;
+                number
+            }
+        };
+        let position = match message.position {
+            Some(position) => position,
+            None => {
+                let position = self.next_position(contact)?;
+                self.execute("UPDATE messages SET position = ?2 WHERE id = ?1", (message.key, position))?;
+                position
+            }
+        };
+        Ok((number, position))
     }
 
     /// The relay has the box. What the other device already receipted stays delivered.
@@ -140,8 +198,9 @@ impl Tx<'_> {
     /// The pairing ended: what was never handed over will not be.
     pub(crate) fn refuse_unsent(&self, contact: &ContactKey) -> Result<(), StoreError> {
         self.execute(
-            "UPDATE messages SET outcome = ?2, refused_why = 1 WHERE contact = ?1 AND direction = ?3 AND outcome = ?4",
-            (contact, REFUSED, OUT, QUEUED),
+            "UPDATE messages INDEXED BY messages_open SET outcome = ?2, refused_why = 1
+             WHERE contact = ?1 AND direction = 2 AND outcome IN (1, 2, 5) AND outcome = ?3",
+            (contact, REFUSED, QUEUED),
         )?;
         Ok(())
     }
@@ -149,11 +208,27 @@ impl Tx<'_> {
     /// What the relay kept as long as it promised, and nobody came for.
     pub(crate) fn expire(&self, contact: &ContactKey, now: Timestamp) -> Result<Vec<Changed>, StoreError> {
         self.rows(
-            "UPDATE messages SET outcome = ?4
-             WHERE contact = ?1 AND direction = ?2 AND outcome = ?3 AND accepted_until < ?5 RETURNING message_id",
-            (contact, OUT, ACCEPTED, EXPIRED, now),
+            "UPDATE messages INDEXED BY messages_open SET outcome = ?3
+             WHERE contact = ?1 AND direction = 2 AND outcome IN (1, 2, 5) AND outcome = ?2 AND accepted_until < ?4
+             RETURNING message_id",
+            (contact, ACCEPTED, EXPIRED, now),
             |row| Ok((fixed(row.get_ref(0)?.as_blob()?)?, Outcome::Expired)),
         )
+    }
+
+    /// A promise that ends later than the relay can have meant was noted by a clock that was ahead.
+    pub(crate) fn bound_promises(
+        &self,
+        contact: &ContactKey,
+        now: Timestamp,
+        longest_ms: u64,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE messages INDEXED BY messages_open SET accepted_until = ?3
+             WHERE contact = ?1 AND direction = 2 AND outcome IN (1, 2, 5) AND outcome = ?2 AND accepted_until > ?3",
+            (contact, ACCEPTED, now.saturating_add(longest_ms)),
+        )?;
+        Ok(())
     }
 
     /// The other device says what it has: marks it delivered, and resends what it lacks.
@@ -168,7 +243,7 @@ impl Tx<'_> {
         let safe = std::iter::once(Range { first: 1, last: receipt.up_to }).chain(receipt.beyond.iter().copied());
         for range in safe {
             changed.extend(self.rows(
-                "UPDATE messages SET outcome = ?5
+                "UPDATE messages INDEXED BY messages_open SET outcome = ?5
                  WHERE contact = ?1 AND direction = 2 AND stream = ?2 AND number BETWEEN ?3 AND ?4
                      AND outcome IN (1, 2, 5)
                  RETURNING message_id",
@@ -176,16 +251,16 @@ impl Tx<'_> {
                 |row| Ok((fixed(row.get_ref(0)?.as_blob()?)?, Outcome::Delivered)),
             )?);
             self.execute(
-                "DELETE FROM outbox WHERE contact = ?1 AND message IN (SELECT id FROM messages
-                     WHERE contact = ?1 AND direction = 2 AND stream = ?2 AND number BETWEEN ?3 AND ?4)",
+                "DELETE FROM outbox WHERE contact = ?1 AND EXISTS (SELECT 1 FROM messages
+                     WHERE messages.id = outbox.message AND stream = ?2 AND number BETWEEN ?3 AND ?4)",
                 (contact, receipt.stream, range.first, range.last),
             )?;
         }
         for range in &receipt.beyond {
             let missing = self.rows(
-                "UPDATE messages SET resent_at = ?5
+                "UPDATE messages INDEXED BY messages_open SET resent_at = ?5
                  WHERE contact = ?1 AND direction = 2 AND stream = ?2 AND number >= ?3 AND number < ?4
-                     AND outcome IN (2, 5) AND coalesce(resent_at, 0) NOT BETWEEN ?6 AND ?5
+                     AND outcome IN (1, 2, 5) AND outcome != 1 AND coalesce(resent_at, 0) NOT BETWEEN ?6 AND ?5
                      AND NOT EXISTS (SELECT 1 FROM outbox WHERE message = messages.id)
                  RETURNING id",
                 (contact, receipt.stream, missing_from, range.first, now, now.saturating_sub(RESEND_PAUSE_MS)),
@@ -205,9 +280,10 @@ impl Tx<'_> {
     /// Resends, as new boxes, whatever the relay accepted from this contact's conversation and nobody receipted.
     pub(crate) fn resend_unreceipted(&self, contact: &ContactKey) -> Result<(), StoreError> {
         let keys = self.rows(
-            "SELECT id FROM messages WHERE contact = ?1 AND direction = ?2 AND outcome IN (?3, ?4)
+            "SELECT id FROM messages INDEXED BY messages_open
+             WHERE contact = ?1 AND direction = 2 AND outcome IN (1, 2, 5) AND outcome IN (?2, ?3)
                  AND NOT EXISTS (SELECT 1 FROM outbox WHERE message = messages.id)",
-            (contact, OUT, ACCEPTED, EXPIRED),
+            (contact, ACCEPTED, EXPIRED),
             |row| row.get(0),
         )?;
         self.resend(contact, keys)
@@ -225,27 +301,31 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Keeps what came; false if it came before. Either way the sender is owed a receipt.
+    /// Keeps what came; none if it came before. Either way the sender is owed a receipt.
     pub(crate) fn keep_incoming(
         &self,
         contact: &ContactKey,
-        envelope: &Envelope,
+        session: i64,
+        stream: &[u8; 16],
         numbered: &Numbered,
         now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<MessageKey>, StoreError> {
         let (kind, text) = match &numbered.body {
             Body::Text(text) => (TEXT, text.as_str()),
+            Body::Statement(_) => (HIDDEN, ""),
             Body::Unknown => (UNKNOWN, ""),
         };
-        self.execute("UPDATE contacts SET receipt_due = 1, in_stream = ?2 WHERE id = ?1", (contact, envelope.stream))?;
-        let inserted = self
-            .transaction
-            .prepare_cached(
-                "INSERT INTO messages (contact, message_id, direction, kind, text, sent_at, stored_at, stream, number,
-                     outcome, place)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0) ON CONFLICT DO NOTHING",
-            )?
-            .execute(rusqlite::params![
+        self.set_receipt_due(contact, true)?;
+        self.set_in_stream(contact, stream, session)?;
+        self.note_received(contact, stream, numbered.number)?;
+        if !self.note_received(contact, POSITIONS, numbered.position)? {
+            return Ok(None);
+        }
+        let inserted = self.execute(
+            "INSERT INTO messages (contact, message_id, direction, kind, text, sent_at, stored_at, stream, number,
+                 outcome, place)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0) ON CONFLICT DO NOTHING",
+            rusqlite::params![
                 contact,
                 numbered.message_id,
                 IN,
@@ -253,20 +333,21 @@ impl Tx<'_> {
                 text,
                 numbered.sent_at,
                 now,
-                envelope.stream,
-                numbered.number,
+                POSITIONS,
+                numbered.position,
                 DELIVERED,
-            ])?;
+            ],
+        )?;
         if inserted == 0 {
-            return Ok(false);
+            return Ok(None);
         }
         let key = self.transaction.last_insert_rowid();
-        // Just before the next one of its stream that is here, else at the end. Several fillings of one gap share a
-        // place, and stand by number.
+        // Just before the next one that is here, else at the end. Several fillings of one gap share a place, and stand
+        // by position.
         let next: Option<f64> = self.row(
             "SELECT place FROM messages WHERE contact = ?1 AND direction = 1 AND stream = ?2 AND number > ?3
              ORDER BY number LIMIT 1",
-            (contact, envelope.stream, numbered.number),
+            (contact, POSITIONS, numbered.position),
             |row| row.get(0),
         )?;
         let place = match next {
@@ -275,69 +356,7 @@ impl Tx<'_> {
             Some(next) => next,
         };
         self.execute("UPDATE messages SET place = ?2 WHERE id = ?1", (key, place))?;
-        self.advance(contact, &envelope.stream)?;
-        Ok(true)
-    }
-
-    /// Moves a stream's mark over everything that is here without a gap.
-    fn advance(&self, contact: &ContactKey, stream: &[u8; 16]) -> Result<(), StoreError> {
-        let before = self.up_to(contact, stream)?;
-        // The first number from here on whose successor is not here.
-        let up_to: Option<u64> = self
-            .row(
-                "SELECT min(number) FROM messages AS last
-                 WHERE contact = ?1 AND direction = 1 AND stream = ?2 AND number > ?3
-                     AND NOT EXISTS (SELECT 1 FROM messages WHERE contact = ?1 AND direction = 1 AND stream = ?2
-                         AND number = last.number + 1)",
-                (contact, stream, before),
-                |row| row.get(0),
-            )?
-            .flatten();
-        let next_is_here =
-            "SELECT 1 FROM messages WHERE contact = ?1 AND direction = 1 AND stream = ?2 AND number = ?3";
-        if let Some(up_to) = up_to
-            && self.row(next_is_here, (contact, stream, before + 1), |_| Ok(()))?.is_some()
-        {
-            self.execute(
-                "INSERT INTO in_streams (contact, stream, up_to) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (contact, stream) DO UPDATE SET up_to = ?3",
-                (contact, stream, up_to),
-            )?;
-        }
-        Ok(())
-    }
-
-    fn up_to(&self, contact: &ContactKey, stream: &[u8; 16]) -> Result<u64, StoreError> {
-        let read = |row: &Row<'_>| row.get(0);
-        let sql = "SELECT up_to FROM in_streams WHERE contact = ?1 AND stream = ?2";
-        Ok(self.row(sql, (contact, stream), read)?.unwrap_or(0))
-    }
-
-    /// What this device has safe of the other side's newest stream.
-    pub(crate) fn receipt(&self, contact: &ContactKey) -> Result<Option<Receipt>, StoreError> {
-        let stream = self
-            .row("SELECT in_stream FROM contacts WHERE id = ?1", [contact], |row| {
-                row.get_ref(0)?.as_blob_or_null()?.map(fixed).transpose()
-            })?
-            .flatten();
-        let Some(stream) = stream else { return Ok(None) };
-        let up_to = self.up_to(contact, &stream)?;
-        let numbers = self.rows(
-            "SELECT number FROM messages WHERE contact = ?1 AND direction = 1 AND stream = ?2 AND number > ?3
-             ORDER BY number LIMIT 10000",
-            (contact, stream, up_to),
-            |row| row.get::<_, u64>(0),
-        )?;
-        let mut beyond: Vec<Range> = Vec::new();
-        for number in numbers {
-            let ranges = beyond.len();
-            match beyond.last_mut() {
-                Some(range) if range.last + 1 == number => range.last = number,
-                _ if ranges == Receipt::MOST_RANGES => break,
-                _ => beyond.push(Range { first: number, last: number }),
-            }
-        }
-        Ok(Some(Receipt { stream, up_to, beyond }))
+        Ok(Some(key))
     }
 
     /// A message by its id; one of ours, if both sides have one of that id.
@@ -356,7 +375,8 @@ impl Tx<'_> {
             None => (f64::INFINITY, 0),
             Some(id) => {
                 let at = self.row(
-                    "SELECT place, coalesce(number, 0) FROM messages WHERE contact = ?1 AND message_id = ?2",
+                    // With the plus, the index of the contact is none: that of the id finds one row and not thousands.
+                    "SELECT place, coalesce(number, 0) FROM messages WHERE +contact = ?1 AND message_id = ?2",
                     (contact, id),
                     |row| Ok((row.get(0)?, row.get(1)?)),
                 )?;
@@ -365,22 +385,37 @@ impl Tx<'_> {
             }
         };
         let mut page = self.rows(
+            // The first comparison of places is one that the index answers.
             &format!(
-                "{PUBLIC} WHERE contact = ?1 AND (place, coalesce(number, 0)) < (?2, ?3)
+                "{PUBLIC} WHERE contact = ?1 AND place <= ?2 AND (place, coalesce(number, 0)) < (?2, ?3) AND kind != ?5
                  ORDER BY place DESC, number DESC LIMIT ?4"
             ),
-            (contact, from.0, from.1, limit),
+            (contact, from.0, from.1, limit, HIDDEN),
             public,
         )?;
         page.reverse();
         Ok(Some(page))
     }
 
+    /// When the oldest text of ours was sent that was neither answered nor, as far as we know, read.
+    pub(crate) fn waiting_since(&self, contact: &ContactKey) -> Result<Option<Timestamp>, StoreError> {
+        let oldest = self.row(
+            "SELECT min(sent_at) FROM messages WHERE contact = ?1 AND direction = ?2 AND outcome NOT IN (?3, ?4)
+                 AND kind NOT BETWEEN 40 AND 69
+                 AND place > coalesce((SELECT max(place) FROM messages
+                     WHERE contact = ?1 AND direction = ?5 AND kind NOT BETWEEN 40 AND 69), 0)",
+            (contact, OUT, READ, REFUSED, IN),
+            |row| row.get(0),
+        )?;
+        Ok(oldest.flatten())
+    }
+
     /// Marks what came as seen on this device.
     pub(crate) fn mark_read(&self, contact: &ContactKey) -> Result<(), StoreError> {
         self.execute(
-            "UPDATE messages SET outcome = ?2 WHERE contact = ?1 AND direction = ?3 AND outcome = ?4",
-            (contact, READ, IN, DELIVERED),
+            "UPDATE messages INDEXED BY messages_unread SET outcome = ?2
+             WHERE contact = ?1 AND direction = 1 AND outcome = 3",
+            (contact, READ),
         )?;
         Ok(())
     }

@@ -21,10 +21,12 @@ pub(crate) enum Kind {
     Message,
     /// A receipt that no message of ours carries.
     Receipt,
+    /// Our newest sealing key, to be announced.
+    SealingKey,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Offer, Self::Accept, Self::Message, Self::Receipt];
+    const ALL: [Self; 5] = [Self::Offer, Self::Accept, Self::Message, Self::Receipt, Self::SealingKey];
 
     const fn number(self) -> i64 {
         self as i64 + 1

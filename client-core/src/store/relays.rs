@@ -78,6 +78,17 @@ impl Tx<'_> {
         Ok(before.is_some_and(|before| before != *now))
     }
 
+    /// Remembers the longest hold that a relay promised.
+    pub(crate) fn note_hold(&self, relay: RelayId, hold: u32) -> Result<(), StoreError> {
+        self.execute("UPDATE relays SET hold = ?2 WHERE id = ?1 AND hold < ?2", (relay, hold))?;
+        Ok(())
+    }
+
+    pub(crate) fn longest_hold_ms(&self, relay: RelayId) -> Result<u64, StoreError> {
+        let hold: Option<u64> = self.row("SELECT hold FROM relays WHERE id = ?1", [relay], |row| row.get(0))?;
+        Ok(hold.unwrap_or(0) * 1_000)
+    }
+
     /// Keeps an enrolment and the permits drawn for it, before the relay is asked. False if this link was kept before.
     pub(crate) fn add_enrolment(&self, link: &EnrolmentLink, permits: &[Permit]) -> Result<bool, StoreError> {
         let relay = self.relay(&link.relay)?;
@@ -156,10 +167,11 @@ impl Tx<'_> {
         Ok(Some((relay, Permit::from_bytes(secret))))
     }
 
+    /// How this side calls itself, and the terms to begin with: another enrolment leaves them as they are.
     pub(crate) fn set_profile(&self, name: &str, terms_version: u32, terms: &str) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO profile (one, name, terms_version, terms) VALUES (1, ?1, ?2, ?3)
-             ON CONFLICT (one) DO UPDATE SET name = ?1, terms_version = ?2, terms = ?3",
+             ON CONFLICT (one) DO UPDATE SET name = ?1",
             (name, terms_version, terms),
         )?;
         Ok(())

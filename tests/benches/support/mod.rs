@@ -35,6 +35,12 @@ impl Arguments {
         self.only.as_ref().is_none_or(|only| part.contains(only.as_str()))
     }
 
+    /// What follows a flag of the benchmark's own.
+    pub fn value(&self, flag: &str) -> Option<&str> {
+        let at = self.flags.iter().position(|given| given == flag)?;
+        self.flags.get(at + 1).map(String::as_str)
+    }
+
     /// Whether a flag of the benchmark's own was given.
     pub fn has(&self, flag: &str) -> bool {
         self.flags.iter().any(|given| given == flag)

@@ -22,6 +22,7 @@ fn contact(id: &str, label: &str, state: ContactState) -> Contact {
         missing: 0,
         unopened: 0,
         last_activity: 0,
+        care: tacit_client_core::CareState::default(),
     }
 }
 
@@ -233,7 +234,13 @@ fn joining_shows_the_terms_before_anything_is_agreed_to() {
     chat.update(Input::Joined("a".into()));
     assert!(screen(&mut chat, 80, 24).contains("The invite is being claimed"));
     assert!(chat.update(joining(ContactState::Consenting)).contains(&Effect::Offer("a".into())));
-    let offer = Offer { from: "Dr. Weiss".into(), terms_version: 1, terms: "Answers within two days.".into() };
+    let offer = Offer {
+        from: "Dr. Weiss".into(),
+        terms_version: 1,
+        terms: "Answers within two days.".into(),
+        practice_card: None,
+        crisis_card: None,
+    };
     chat.update(Input::Offer { contact: "a".into(), offer });
     let drawn = screen(&mut chat, 80, 24);
     assert!(drawn.contains("Dr. Weiss invites you") && drawn.contains("Answers within two days."), "{drawn}");
@@ -324,7 +331,13 @@ fn no_size_of_window_and_nothing_open_in_it_panics() {
         Some(Input::Invite { contact: "a".into(), link: LINK.into() }),
         Some(Input::Offer {
             contact: "a".into(),
-            offer: Offer { from: long.clone(), terms_version: 1, terms: long.repeat(20) },
+            offer: Offer {
+                from: long.clone(),
+                terms_version: 1,
+                terms: long.repeat(20),
+                practice_card: None,
+                crisis_card: None,
+            },
         }),
         Some(Input::Failed(long.clone())),
     ];

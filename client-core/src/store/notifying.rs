@@ -1,0 +1,128 @@
+//! What the owner of the device is notified of, and how.
+
+use super::contacts::ContactKey;
+use super::{Tx, fixed};
+use crate::care::hours::{DayHours, WeekHours, Weekday};
+use crate::care::notification::{NotificationSettings, Showing};
+use crate::care::quiet_hours::QuietHours;
+use crate::error::StoreError;
+
+/// Messages of a contact that came, were not seen, and of which the owner was not notified.
+pub(crate) struct NewMessages {
+    pub(crate) contact: ContactKey,
+    /// The owner wants to hear of them in quiet hours too.
+    pub(crate) always: bool,
+    pub(crate) count: u64,
+    /// The newest of them.
+    pub(crate) newest: i64,
+}
+
+const NOTHING: i64 = 0;
+const LABEL: i64 = 1;
+const LABEL_AND_TEXT: i64 = 2;
+
+const OFF: i64 = 0;
+const OFFICE: i64 = 1;
+const OWN: i64 = 2;
+
+impl Tx<'_> {
+    pub(crate) fn notification_settings(&self) -> Result<NotificationSettings, StoreError> {
+        let stored = self.row("SELECT words, showing, quiet, zone FROM notifying", [], |row| {
+            Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?, row.get::<_, String>(3)?))
+        })?;
+        let Some((words, showing, quiet, zone)) = stored else { return Ok(NotificationSettings::default()) };
+        let hours = || {
+            self.rows("SELECT day, from_minute, until_minute FROM quiet_hours ORDER BY day, from_minute", [], |row| {
+                let day = Weekday::from_number(row.get(0)?).ok_or(rusqlite::Error::InvalidQuery)?;
+                Ok(WeekHours { day, hours: DayHours { from: row.get(1)?, until: row.get(2)? } })
+            })
+        };
+        Ok(NotificationSettings {
+            words,
+            showing: match showing {
+                LABEL_AND_TEXT => Showing::LabelAndText,
+                LABEL => Showing::Label,
+                _ => Showing::Nothing,
+            },
+            quiet_hours: match quiet {
+                OFFICE => QuietHours::OutsideOfficeHours,
+                OWN => QuietHours::Outside { zone, hours: hours()? },
+                _ => QuietHours::Off,
+            },
+        })
+    }
+
+    pub(crate) fn set_notification_settings(&self, settings: &NotificationSettings) -> Result<(), StoreError> {
+        let showing = match settings.showing {
+            Showing::Nothing => NOTHING,
+            Showing::Label => LABEL,
+            Showing::LabelAndText => LABEL_AND_TEXT,
+        };
+        let (quiet, zone, hours) = match &settings.quiet_hours {
+            QuietHours::Off => (OFF, "", &[][..]),
+            QuietHours::OutsideOfficeHours => (OFFICE, "", &[][..]),
+            QuietHours::Outside { zone, hours } => (OWN, zone.as_str(), hours.as_slice()),
+        };
+        self.execute(
+            "INSERT INTO notifying (one, words, showing, quiet, zone) VALUES (1, ?1, ?2, ?3, ?4)
+             ON CONFLICT (one) DO UPDATE SET words = ?1, showing = ?2, quiet = ?3, zone = ?4",
+            (&settings.words, showing, quiet, zone),
+        )?;
+        self.execute("DELETE FROM quiet_hours", [])?;
+        for week in hours {
+            self.execute(
+                "INSERT INTO quiet_hours (day, from_minute, until_minute) VALUES (?1, ?2, ?3)",
+                (week.day.number(), week.hours.from, week.hours.until),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Whether the owner wants to hear of a contact in quiet hours too.
+    pub(crate) fn set_always_notify(&self, contact: &ContactKey, always: bool) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO notified (contact, always, up_to) VALUES (?1, ?2, 0)
+             ON CONFLICT (contact) DO UPDATE SET always = ?2",
+            (contact, always),
+        )?;
+        Ok(())
+    }
+
+    /// What the owner was not notified of yet, by contact. It looks at no text.
+    pub(crate) fn new_messages(&self) -> Result<Vec<NewMessages>, StoreError> {
+        self.rows(
+            "SELECT messages.contact, coalesce(always, 0), count(*), max(id)
+             FROM messages LEFT JOIN notified ON notified.contact = messages.contact
+             WHERE direction = 1 AND outcome = 3 AND kind NOT BETWEEN 40 AND 69 AND id > coalesce(up_to, 0)
+             GROUP BY messages.contact ORDER BY max(id)",
+            [],
+            |row| {
+                Ok(NewMessages {
+                    contact: fixed(row.get_ref(0)?.as_blob()?)?,
+                    always: row.get(1)?,
+                    count: row.get(2)?,
+                    newest: row.get(3)?,
+                })
+            },
+        )
+    }
+
+    /// The owner was notified of a contact's messages up to this one.
+    pub(crate) fn set_notified(&self, contact: &ContactKey, up_to: i64) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO notified (contact, always, up_to) VALUES (?1, 0, ?2)
+             ON CONFLICT (contact) DO UPDATE SET up_to = ?2",
+            (contact, up_to),
+        )?;
+        Ok(())
+    }
+
+    pub(crate) fn label(&self, contact: &ContactKey) -> Result<String, StoreError> {
+        self.row("SELECT label FROM contacts WHERE id = ?1", [contact], |row| row.get(0))?.ok_or(StoreError::Damaged)
+    }
+
+    /// What a message says, if it is a text.
+    pub(crate) fn text_of(&self, message: i64) -> Result<Option<String>, StoreError> {
+        self.row("SELECT text FROM messages WHERE id = ?1 AND kind = 1", [message], |row| row.get(0))
+    }
+}

@@ -1,0 +1,55 @@
+//! Makes the homes of which every later version must be able to open a copy (`client-core/fixtures/`).
+//!
+//! Before a migration is added, in the folder of the workspace:
+//! `TACIT_KEEP=client-core/fixtures/store-N cargo test -p tacit-tests --test formats -- --ignored`
+
+#![allow(missing_docs, reason = "tests")]
+
+use std::path::Path;
+
+use tacit_tests::core::{ContactState, Outcome};
+use tacit_tests::{Device, PATIENCE_MS, Relay};
+
+#[test]
+#[ignore = "writes files that are kept"]
+fn keeps_two_homes_of_the_present_version() {
+    let folder = std::env::var("TACIT_KEEP").expect("TACIT_KEEP names a folder for the homes");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+    let relay = Relay::start();
+    let (mut therapist, mut client) = (Device::new(), Device::new());
+    therapist.enrol(&relay.enrolment(5));
+    therapist.online();
+    client.online();
+    let (c, link) = therapist.invite("C");
+    let t = client.join(&link);
+    therapist.wait_state(&c, ContactState::Paired);
+    for number in 1..=3 {
+        therapist.client().send(c.clone(), format!("from the therapist {number}")).unwrap();
+        client.client().send(t.clone(), format!("from the client {number} \u{2713}")).unwrap();
+    }
+    therapist.wait_all_delivered(&c);
+    client.wait_all_delivered(&t);
+    client.client().mark_read(t).unwrap();
+    client.client().set_verified(client.client().contacts().unwrap()[0].id.clone(), true).unwrap();
+    let _ = therapist.invite("open invite");
+    let (ended, _) = therapist.invite("ended");
+    therapist.client().end(ended).unwrap();
+    therapist.settle();
+    client.settle();
+    client.offline();
+    let accepted = therapist.client().send(c.clone(), "accepted, not delivered".to_owned()).unwrap();
+    let outcome = therapist.client().wait_outcome(accepted, false, PATIENCE_MS).unwrap();
+    assert!(matches!(outcome, Outcome::Accepted { .. }));
+    therapist.offline();
+    for number in 1..=2 {
+        therapist.client().send(c.clone(), format!("queued {number}")).unwrap();
+    }
+    // The last one that has it open writes the log back, so that one file is the whole store.
+    for (name, device) in [("therapist", &mut therapist), ("client", &mut client)] {
+        let home = device.close();
+        std::fs::create_dir_all(folder.join(name)).unwrap();
+        for file in ["key", "tacit.db"] {
+            std::fs::copy(home.join(file), folder.join(name).join(file)).unwrap();
+        }
+    }
+}
