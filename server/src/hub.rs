@@ -16,7 +16,7 @@ use tacit_proto::{Challenge, ChannelId, EndOf, EndPublic, Incarnation, NotABox, 
 use tokio::sync::Notify;
 
 use crate::channel::{Channel, Context, ProtocolError, Pulled, Rules};
-use crate::committer::CommitQueue;
+use crate::committer::{CommitQueue, MAX_BATCH};
 use crate::counters::{Counter, Counters};
 use crate::effect::{Asker, Attachment, Effect, OnFailure};
 use crate::enrolment::Enrolments;
@@ -27,7 +27,7 @@ use crate::permits::Permits;
 use crate::pressure::{Pressure, PressureGauge, RulesUnder};
 use crate::proven::{DummyKeys, Keys, Proven};
 use crate::reader::{Load, LoadQueue};
-use crate::spool::{Change, Recovered, SpoolError};
+use crate::spool::{Change, Due, Recovered, Spool, SpoolError};
 use crate::tally::{Tallies, Tally};
 use crate::time::{Clock, Now};
 
@@ -412,13 +412,36 @@ impl Hub {
         }
     }
 
-    /// An hour passed.
+    /// An hour passed: what channels do by the time, but for boxes.
     pub(crate) async fn sweep(&self) {
-        let mut expired = 0;
-        self.each(|channel, cx| expired += channel.sweep(cx)).await;
-        self.counters.add(Counter::Expired, expired as u64);
+        self.each(|channel, cx| channel.sweep(cx)).await;
         self.tidy_enrolments();
         self.queue.turn_epoch();
+    }
+
+    /// Removes the boxes whose hour has come, as the disk's index tells them, a transaction's worth at a time: what is
+    /// sent meanwhile waits for one of them at most.
+    pub(crate) async fn expire(&self, spool: &Arc<dyn Spool>) -> Result<(), SpoolError> {
+        let (hour, mut after, mut scratch) = (self.now().hour(), None, Scratch::default());
+        loop {
+            let spool = Arc::clone(spool);
+            let due = tokio::task::spawn_blocking(move || spool.due(hour, after, MAX_BATCH)).await;
+            // It only ever fails to be run when the relay ends.
+            let Ok(due) = due else { return Ok(()) };
+            let mut due = due?;
+            let Some(last) = due.last() else { return Ok(()) };
+            after = Some(last.at);
+            due.sort_unstable_by_key(|due| due.of);
+            let mut expired = 0;
+            for boxes in due.chunk_by(|one, next| one.of == next.of) {
+                let Some(Due { of, .. }) = boxes.first() else { continue };
+                let of_end =
+                    self.with(&mut scratch, &of.channel, |channel, cx| channel.expire(cx, of.end, boxes.len()));
+                expired += of_end.unwrap_or(0);
+            }
+            self.counters.add(Counter::Expired, expired as u64);
+            self.queue.is_taken().await;
+        }
     }
 
     /// The relay is about to end: everything that waits for a grace goes to disk.

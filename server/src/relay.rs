@@ -190,7 +190,7 @@ impl Relay {
         let mut chores = JoinSet::new();
         let hub = Arc::clone(&self.door.hub);
         chores.spawn(async move { grace::run(&hub).await });
-        chores.spawn(sweep(Arc::clone(&self.door.hub), self.door.config.sweep_every));
+        chores.spawn(sweep(Arc::clone(&self.door.hub), Arc::clone(&self.spool), self.door.config.sweep_every));
         chores.spawn(pressure::watch(Arc::clone(&self.door.hub), Arc::clone(&self.door.config)));
         let control_socket = std::mem::take(&mut self.control_socket);
         let control = Control {
@@ -278,13 +278,20 @@ pub async fn run(listener: TcpListener, shutdown: impl Future<Output = ()>, conf
 }
 
 /// Does at every full hour what the time asks for. Never returns.
-async fn sweep(hub: Arc<Hub>, every: Duration) {
+async fn sweep(hub: Arc<Hub>, spool: Arc<dyn Spool>, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut swept = None;
+    let (mut expired, mut swept) = (None, None);
     loop {
         ticks.tick().await;
         let hour = hub.now().hour();
+        // Before the epoch turns: what expires now is unreadable an hour earlier.
+        if expired != Some(hour) {
+            match hub.expire(&spool).await {
+                Ok(()) => expired = Some(hour),
+                Err(error) => tracing::warn!(%error, "what expires could not be looked up; trying again"),
+            }
+        }
         if swept != Some(hour) {
             swept = Some(hour);
             hub.sweep().await;

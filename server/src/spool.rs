@@ -129,6 +129,21 @@ pub enum Change {
     ForgetEnrolment(EnrolCodeHash),
 }
 
+impl Change {
+    /// How many rows it touches: what a transaction is measured by.
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            Self::Remove { keys, .. } => keys.len(),
+            Self::Enrol { permits, .. } => 1 + permits.len(),
+            Self::Append { .. }
+            | Self::PutChannel(..)
+            | Self::ForgetChannel(_)
+            | Self::SpendPermit(_)
+            | Self::ForgetEnrolment(_) => 1,
+        }
+    }
+}
+
 /// A box that waits, as found at start-up. The box itself stays on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
@@ -138,6 +153,19 @@ pub struct Waiting {
     pub key: BoxKey,
     /// Its size.
     pub class: SizeClass,
+}
+
+/// A place in the order in which boxes expire. Only a spool knows what it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DueAt(pub [u8; 16]);
+
+/// A waiting box whose hour has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Its place among those.
+    pub at: DueAt,
+    /// The recipient's end.
+    pub of: EndOf,
 }
 
 /// Everything a relay needs to go on where it stopped.
@@ -197,6 +225,12 @@ pub trait Spool: Send + Sync + 'static {
     /// # Errors
     /// [`SpoolError::Read`] if the disk cannot be read now; [`SpoolError::Damaged`] if a box cannot be read back.
     fn load(&self, of: EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, SpoolError>;
+
+    /// Finds waiting boxes that expire at `hour` or before: the first ones after a place, at most `most` of them.
+    ///
+    /// # Errors
+    /// [`SpoolError::Read`] if the disk cannot be read now; [`SpoolError::Damaged`] if a row cannot be read back.
+    fn due(&self, hour: Hour, after: Option<DueAt>, most: usize) -> Result<Vec<Due>, SpoolError>;
 
     /// Hands over what a backup keeps, row by row, all as of one moment. No box is among it, and no key to one. Whoever
     /// takes the rows may break off.

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tacit_proto::{ChannelId, EndOf, Incarnation, PermitHash, SealedBox};
 
 use crate::lock;
-use crate::spool::{BoxKey, Change, ChannelRow, EnrolmentId, KeptRow, Recovered, Spool, SpoolError, Waiting};
+use crate::spool::{
+    BoxKey, Change, ChannelRow, Due, DueAt, EnrolmentId, Hour, KeptRow, Recovered, Spool, SpoolError, Waiting,
+};
 
 #[derive(Clone, Debug, Default)]
 struct Rows {
@@ -22,6 +24,7 @@ pub(crate) struct MemorySpool {
     rows: Mutex<Rows>,
     pub(crate) fails: AtomicBool,
     pub(crate) appends: AtomicU64,
+    longest: AtomicUsize,
 }
 
 impl MemorySpool {
@@ -31,6 +34,11 @@ impl MemorySpool {
 
     pub(crate) fn appends(&self) -> u64 {
         self.appends.load(Ordering::SeqCst)
+    }
+
+    /// Rows in the longest transaction so far.
+    pub(crate) fn longest(&self) -> usize {
+        self.longest.load(Ordering::SeqCst)
     }
 
     pub(crate) fn boxes_at(&self, end: EndOf) -> Vec<SealedBox> {
@@ -103,6 +111,7 @@ impl Spool for MemorySpool {
         if self.fails.load(Ordering::SeqCst) {
             return Err(SpoolError::Write("the disk is full".to_owned()));
         }
+        self.longest.fetch_max(batch.iter().map(Change::rows).sum(), Ordering::SeqCst);
         let mut rows = lock(&self.rows);
         for change in batch {
             rows.make(change);
@@ -117,6 +126,20 @@ impl Spool for MemorySpool {
         let rows = lock(&self.rows);
         let boxes = rows.boxes.range((of, from)..=(of, u64::MAX)).take(most);
         Ok(boxes.map(|((_, seq), (_, sealed))| (*seq, sealed.clone())).collect())
+    }
+
+    fn due(&self, hour: Hour, after: Option<DueAt>, most: usize) -> Result<Vec<Due>, SpoolError> {
+        let at = |of: &EndOf, seq: u64| {
+            let mut at = *of.channel.as_bytes();
+            at[0] = of.end.number();
+            at[8..].copy_from_slice(&seq.to_be_bytes());
+            DueAt(at)
+        };
+        let rows = lock(&self.rows);
+        let due = rows.boxes.iter().filter(|(_, (key, _))| key.expires <= hour);
+        let mut due: Vec<_> = due.map(|((of, seq), _)| Due { at: at(of, *seq), of: *of }).collect();
+        due.sort_by_key(|due| due.at);
+        Ok(due.into_iter().filter(|due| after.is_none_or(|after| due.at > after)).take(most).collect())
     }
 
     fn snapshot(&self, take: &mut dyn FnMut(KeptRow) -> ControlFlow<()>) -> Result<(), SpoolError> {

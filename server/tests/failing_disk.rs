@@ -12,7 +12,7 @@ use std::time::Duration;
 use support::{Client, Pair, enrol, rng, sealed};
 use tacit_proto::frame::{Answer, Event, Refusal, Request};
 use tacit_proto::{End, EndKey, EndOf, EnrolCode, Permit, SealedBox};
-use tacit_server::spool::{Change, KeptRow, RedbSpool, Spool, SpoolError};
+use tacit_server::spool::{Change, Due, DueAt, Hour, KeptRow, RedbSpool, Spool, SpoolError};
 use tacit_server::{Config, Enrolments, Offer, Relay};
 use tempfile::TempDir;
 use tokio::io::DuplexStream;
@@ -40,6 +40,10 @@ impl Spool for FullAtTimes {
 
     fn load(&self, of: EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, SpoolError> {
         self.spool.load(of, from, most)
+    }
+
+    fn due(&self, hour: Hour, after: Option<DueAt>, most: usize) -> Result<Vec<Due>, SpoolError> {
+        self.spool.due(hour, after, most)
     }
 
     fn snapshot(&self, take: &mut dyn FnMut(KeptRow) -> ControlFlow<()>) -> Result<(), SpoolError> {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use support::{Client, Pair, enrol, patiently, rng};
 use tacit_proto::frame::{Answer, Refusal, Request};
 use tacit_proto::{EndOf, EnrolCode, Permit, PermitHash, SealedBox};
-use tacit_server::spool::{Change, EnrolmentId, KeptRow, RedbSpool, Spool, SpoolError};
+use tacit_server::spool::{Change, Due, DueAt, EnrolmentId, Hour, KeptRow, RedbSpool, Spool, SpoolError};
 use tacit_server::{Config, Enrolments, Listed, Offer, Relay, RevokeError, Revoked};
 use tempfile::TempDir;
 use tokio::io::DuplexStream;
@@ -82,6 +82,10 @@ impl Spool for Gated {
 
     fn load(&self, of: EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, SpoolError> {
         self.spool.load(of, from, most)
+    }
+
+    fn due(&self, hour: Hour, after: Option<DueAt>, most: usize) -> Result<Vec<Due>, SpoolError> {
+        self.spool.due(hour, after, most)
     }
 
     fn snapshot(&self, take: &mut dyn FnMut(KeptRow) -> ControlFlow<()>) -> Result<(), SpoolError> {

@@ -73,7 +73,9 @@ pub(super) fn recover(db: &Database) -> Result<(Recovered, HashSet<EpochId>), Fa
 
 /// Every backlog has a row, and begins at or after the row's seq; no row is without a backlog.
 fn check_backlogs(waiting: &[Waiting], rows: &[(EndOf, BacklogRow)]) -> Result<HashSet<EpochId>, Fault> {
-    let oldest: HashMap<EndOf, u64> = waiting.iter().rev().map(|waiting| (waiting.of, waiting.key.seq)).collect();
+    let ends = waiting.chunk_by(|one, next| one.of == next.of);
+    let oldest: HashMap<EndOf, u64> =
+        ends.filter_map(|boxes| boxes.first()).map(|oldest| (oldest.of, oldest.key.seq)).collect();
     let whole = oldest.len() == rows.len()
         && rows.iter().all(|(of, row)| oldest.get(of).is_some_and(|oldest| row.base <= *oldest));
     if whole { Ok(rows.iter().map(|(_, row)| row.epoch).collect()) } else { Err(Fault::Damaged("a backlog's row")) }

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -18,11 +18,13 @@ use super::epoch::{self, EpochId, EpochKey, Keyring, SlotFile};
 use super::fault::{Fault, guarded};
 use super::opening::{Opened, drop_guarded, open_database, open_to_read};
 use super::recovery::{mostly_dead, recover};
-use super::rows::{BACKLOGS, BOXES, MAX_SEQ, box_from_key, box_key, end_from_key, end_key};
+use super::rows::{
+    BACKLOGS, BOXES, DUE, MAX_SEQ, box_from_key, box_key, due_from_row, due_until, end_from_key, end_key,
+};
 use super::storage::{DataDir, Storage};
 use super::transaction::{Failed, Tables, Undo, transact};
 use super::wrap::unwrap_box;
-use super::{Change, KeptRow, Recovered, Spool, SpoolError};
+use super::{Change, Due, DueAt, Hour, KeptRow, Recovered, Spool, SpoolError};
 
 /// No file that nothing was ever committed to is longer: redb makes it 72 KiB.
 const UNFOUNDED_LEN: u64 = 128 << 10;
@@ -64,8 +66,8 @@ pub(super) struct State {
     keys: Keyring,
 }
 
-/// Why boxes could not be loaded.
-struct LoadFault {
+/// Why something could not be read.
+struct ReadFault {
     fault: Fault,
     /// The opening whose handle is to be closed, if redb and not the row's content is at fault.
     handle: Option<u64>,
@@ -240,11 +242,11 @@ impl RedbSpool {
         writer.slots.destroy_all_but(&HashSet::from([id]))
     }
 
-    fn load_once(&self, of: &EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, LoadFault> {
+    fn load_once(&self, of: &EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, ReadFault> {
         // Held to the end: an epoch key that a row of this snapshot needs is not forgotten before.
         let state = self.read();
-        let handle = |fault| LoadFault { fault, handle: Some(state.opening) };
-        let row = |fault| LoadFault { fault, handle: None };
+        let handle = |fault| ReadFault { fault, handle: Some(state.opening) };
+        let row = |fault| ReadFault { fault, handle: None };
         let db = state.db.as_ref().ok_or_else(|| handle(closed()))?;
         let Some((backlog, wrapped)) = guarded(|| read_rows(db, of, from, most)).map_err(handle)? else {
             return Ok(Vec::new());
@@ -255,6 +257,32 @@ impl RedbSpool {
             boxes.push((seq, unwrap_box(&key, of, seq, wrapped).map_err(row)?));
         }
         Ok(boxes)
+    }
+
+    fn due_once(&self, hour: Hour, after: Option<DueAt>, most: usize) -> Result<Vec<Due>, ReadFault> {
+        let state = self.read();
+        let handle = |fault| ReadFault { fault, handle: Some(state.opening) };
+        let db = state.db.as_ref().ok_or_else(|| handle(closed()))?;
+        guarded(|| read_due(db, hour, after, most)).map_err(handle)
+    }
+
+    /// Reads, and once more on a database that was opened anew, should redb and not a row's content be at fault.
+    fn read_again<T>(&self, once: impl Fn() -> Result<T, ReadFault>) -> Result<T, SpoolError> {
+        let mut last = None;
+        for _ in 0..2 {
+            let ReadFault { fault, handle } = match once() {
+                Ok(read) => return Ok(read),
+                Err(fault) => fault,
+            };
+            let Some(opening) = handle else { return Err(fault.on_read()) };
+            let mut writer = lock(&self.writer);
+            if self.read().opening == opening {
+                self.close();
+            }
+            self.ensure_readable(&mut writer).map_err(Fault::on_read)?;
+            last = Some(fault);
+        }
+        Err(last.unwrap_or_else(closed).on_read())
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -283,21 +311,11 @@ impl Spool for RedbSpool {
     }
 
     fn load(&self, of: EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, SpoolError> {
-        let mut last = None;
-        for _ in 0..2 {
-            let LoadFault { fault, handle } = match self.load_once(&of, from, most) {
-                Ok(boxes) => return Ok(boxes),
-                Err(fault) => fault,
-            };
-            let Some(opening) = handle else { return Err(fault.on_read()) };
-            let mut writer = lock(&self.writer);
-            if self.read().opening == opening {
-                self.close();
-            }
-            self.ensure_readable(&mut writer).map_err(Fault::on_read)?;
-            last = Some(fault);
-        }
-        Err(last.unwrap_or_else(closed).on_read())
+        self.read_again(|| self.load_once(&of, from, most))
+    }
+
+    fn due(&self, hour: Hour, after: Option<DueAt>, most: usize) -> Result<Vec<Due>, SpoolError> {
+        self.read_again(|| self.due_once(hour, after, most))
     }
 
     fn snapshot(&self, take: &mut dyn FnMut(KeptRow) -> ControlFlow<()>) -> Result<(), SpoolError> {
@@ -375,4 +393,16 @@ fn read_rows(db: &Database, of: &EndOf, from: u64, most: usize) -> Result<Option
         }
     }
     Ok(Some((row, boxes)))
+}
+
+fn read_due(db: &Database, hour: Hour, after: Option<DueAt>, most: usize) -> Result<Vec<Due>, Fault> {
+    let table = db.begin_read()?.open_table(DUE)?;
+    let (after, until) = (after.map(|at| at.0), due_until(hour));
+    let after = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+    let mut due = Vec::new();
+    for entry in table.range::<&[u8; 16]>((after, Bound::Included(&until)))?.take(most) {
+        let (at, row) = entry?;
+        due.push(Due { at: DueAt(*at.value()), of: due_from_row(at.value(), row.value())?.of });
+    }
+    Ok(due)
 }

@@ -127,6 +127,13 @@ pub(super) fn due_hour(key: &DueKey) -> Hour {
     Hour(u32::from_be_bytes(hour))
 }
 
+/// The last name in `due` that an hour can have.
+pub(super) fn due_until(hour: Hour) -> DueKey {
+    let mut key = [0xff; 16];
+    key[..4].copy_from_slice(&hour.0.to_be_bytes());
+    key
+}
+
 pub(super) fn due_row(of_box: &[u8; 24], class: SizeClass) -> [u8; 25] {
     let mut row = [0; 25];
     row[..24].copy_from_slice(of_box);
