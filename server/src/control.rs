@@ -117,7 +117,7 @@ pub fn ask(data: &Path, what: &Ask) -> Result<Reply, AskError> {
 ///
 /// # Errors
 /// [`AskError`]. What was handed on so far is then not a whole backup, and neither may it be without an error:
-/// [`backup::check`](crate::backup::check) tells.
+/// [`backup::check`] tells.
 pub fn fetch_backup(data: &Path, configuration: Option<String>, out: &mut impl Write) -> Result<(), AskError> {
     let (reply, mut rest) = asked(data, &Ask::Backup { configuration })?;
     match reply {
