@@ -7,15 +7,16 @@ mod support;
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, NamedGroup, RootCertStore};
-use support::{Client, Pair, TestRelay, enrol, patiently, sealed};
-use tacit_proto::End;
+use support::{Client, Pair, TestRelay, enrol, patiently, sealed, sealed_of};
 use tacit_proto::frame::{Answer, Event};
+use tacit_proto::{End, SizeClass};
 use tacit_server::{CertificateError, Config, FilesError, Relay, StartError, TlsError, Transport};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -147,6 +148,40 @@ async fn new_certificate_files_are_for_new_connections_and_old_ones_go_on() {
         tokio::task::yield_now().await;
     }
     assert_eq!(device.pong().await, [], "nobody was sent away");
+}
+
+#[tokio::test]
+async fn a_device_that_does_not_read_is_closed_and_loses_nothing_over_tls() {
+    let issued = Issued::new();
+    issued.write(&issued.draw(2100));
+    let relay = TestRelay::start_with(|config| {
+        config.transport = issued.transport();
+        config.write_timeout = Duration::from_millis(500);
+        (config.limits.window_boxes, config.limits.window_bytes) = (1_000, u32::MAX);
+    })
+    .await;
+    let connect = async || Client::on(issued.connect(relay.addr).await).await;
+    let (mut a, mut b) = (connect().await, connect().await);
+    let permit = enrol(&mut a, &relay.offer(1, u64::MAX), 1).await.remove(0);
+    let pair = Pair::open(&mut a, &permit).await.claimed(&mut b).await;
+    let from = a.attach(pair.of(End::A), &pair.a).await.unwrap().handle;
+    let mut stuck = connect().await;
+    stuck.attach(pair.of(End::B), &pair.b).await.unwrap();
+    // More than the system holds for a connection.
+    let count = 320;
+    for n in 1..=count {
+        let sent = a.send(from, n, sealed_of(SizeClass::Large, n as u32)).await;
+        if n % 32 == 0 {
+            assert!(matches!(a.answer(sent).await, Answer::Accepted { .. }));
+        }
+    }
+    let mut back = connect().await;
+    let handle = back.attach(pair.of(End::B), &pair.b).await.unwrap().handle;
+    for n in 1..=count {
+        assert_eq!(back.next_delivery().await, (n, n as u32));
+        back.ack(handle, n).await;
+    }
+    drop(stuck);
 }
 
 #[tokio::test]

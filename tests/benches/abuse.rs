@@ -68,9 +68,9 @@ async fn bench() {
         attacked.push(p99(&mut times, length).await);
         turned_away.push(attackers.stop());
     }
-    let quiet = median(&mut quiet);
-    figures.add("abuse_quiet_p99", quiet, "ms");
-    figures.compare("abuse_attacked_p99", median(&mut attacked), "ms", ("quiet", quiet));
+    let mut ratios: Vec<f64> = attacked.iter().zip(&quiet).map(|(attacked, quiet)| attacked / quiet).collect();
+    let (ratio, quiet) = (median(&mut ratios), median(&mut quiet));
+    figures.compare_rounds("abuse_attacked_p99", median(&mut attacked), "ms", ("quiet", quiet), ratio);
     figures.add("abuse_loris_held", median(&mut turned_away.iter().map(|(held, _)| *held).collect::<Vec<_>>()), "");
     figures.add("abuse_connects", median(&mut turned_away.iter().map(|(_, rate)| *rate).collect::<Vec<_>>()), "1/s");
 }
