@@ -69,7 +69,7 @@ pub(crate) enum Failure {
         "the terms were not agreed to; the invite is kept for this device: run the same command again, with \
          --accept-terms, to agree"
     )]
-    TermsNotAccepted(Offer),
+    TermsNotAccepted(Box<Offer>),
     #[error("{}", describe::ended(*.0))]
     PairingEnded(EndedWhy),
     #[error("{}", describe::not_reached(*.outcome, .problem))]
@@ -116,7 +116,8 @@ impl Failure {
     /// The error as one JSON object.
     pub(crate) fn to_json(&self) -> String {
         let terms = match self {
-            Self::TermsNotAccepted(Offer { from, terms_version, terms, .. }) => {
+            Self::TermsNotAccepted(offer) => {
+                let Offer { from, terms_version, terms, .. } = &**offer;
                 Some(Terms { from, terms_version: *terms_version, terms })
             }
             _ => None,
@@ -160,6 +161,7 @@ impl Failure {
                 ContactError::NoSuchContact => "no_such_contact",
                 ContactError::NoSuchMessage => "no_such_message",
                 ContactError::WrongState => "wrong_state",
+                ContactError::OtherTerms => "terms_changed",
                 ContactError::Store(error) => store(error),
             },
             Self::Send(error) => match error {
@@ -168,6 +170,7 @@ impl Failure {
                 SendError::TooLong => "message_too_long",
                 SendError::NotPaired => "not_paired",
                 SendError::Ended => "conversation_ended",
+                SendError::TermsChanged => "terms_changed",
                 SendError::Store(error) => store(error),
             },
             Self::Wait(error) => match error {
@@ -256,7 +259,7 @@ mod tests {
             practice_card: None,
             crisis_card: None,
         };
-        let value = value(&Failure::TermsNotAccepted(offer));
+        let value = value(&Failure::TermsNotAccepted(Box::new(offer)));
         assert_eq!(value["error"], "terms_not_accepted");
         assert_eq!(value["from"], "Dr. Weiss");
         assert_eq!(value["terms"], "Be kind.");
