@@ -15,6 +15,9 @@ pub(crate) struct Args {
     /// A file whose first line is the passphrase [default: $TACIT_PASSPHRASE, or a question]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// One more authority whose certificates are accepted for relays: its root certificate, PEM
+    #[arg(long, global = true, value_name = "FILE", env = "TACIT_CA", hide_env_values = true)]
+    pub(crate) ca: Option<PathBuf>,
     /// One JSON object per line on stdout; errors are one JSON object on stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -4,8 +4,8 @@ use std::io;
 
 use serde::Serialize;
 use tacit_client_core::{
-    BackupError, ContactError, DeleteError, EndedWhy, EnrolError, InviteError, JoinError, Offer, OpenError, Outcome, RetentionError, SendError, StoreError,
-    WaitError,
+    AuthorityError, BackupError, ContactError, DeleteError, EndedWhy, EnrolError, InviteError, JoinError, Offer, OpenError,
+    Outcome, RetentionError, SendError, StoreError, WaitError,
 };
 
 use crate::describe;
@@ -15,6 +15,8 @@ use crate::describe;
 pub(crate) enum Failure {
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -73,7 +75,7 @@ pub(crate) enum Failure {
         "the terms were not agreed to; the invite is kept for this device: run the same command again, with \
          --accept-terms, to agree"
     )]
-    TermsNotAccepted(Offer),
+    TermsNotAccepted(Box<Offer>),
     #[error("{}", describe::ended(*.0))]
     PairingEnded(EndedWhy),
     #[error("{}", describe::not_reached(*.outcome, .problem))]
@@ -120,7 +122,8 @@ impl Failure {
     /// The error as one JSON object.
     pub(crate) fn to_json(&self) -> String {
         let terms = match self {
-            Self::TermsNotAccepted(Offer { from, terms_version, terms, .. }) => {
+            Self::TermsNotAccepted(offer) => {
+                let Offer { from, terms_version, terms, .. } = &**offer;
                 Some(Terms { from, terms_version: *terms_version, terms })
             }
             _ => None,
@@ -132,6 +135,7 @@ impl Failure {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Open(error) => open(error),
+            Self::Authority(_) => "authority_unusable",
             Self::Store(error) => store(error),
             Self::Enrol(error) => match error {
                 EnrolError::Link(_) => "bad_link",
@@ -154,6 +158,7 @@ impl Failure {
                 ContactError::NoSuchContact => "no_such_contact",
                 ContactError::NoSuchMessage => "no_such_message",
                 ContactError::WrongState => "wrong_state",
+                ContactError::OtherTerms => "terms_changed",
                 ContactError::Store(error) => store(error),
             },
             Self::Send(error) => match error {
@@ -162,6 +167,7 @@ impl Failure {
                 SendError::TooLong => "message_too_long",
                 SendError::NotPaired => "not_paired",
                 SendError::Ended => "conversation_ended",
+                SendError::TermsChanged => "terms_changed",
                 SendError::Store(error) => store(error),
             },
             Self::Wait(error) => match error {
@@ -294,7 +300,7 @@ mod tests {
             practice_card: None,
             crisis_card: None,
         };
-        let value = value(&Failure::TermsNotAccepted(offer));
+        let value = value(&Failure::TermsNotAccepted(Box::new(offer)));
         assert_eq!(value["error"], "terms_not_accepted");
         assert_eq!(value["from"], "Dr. Weiss");
         assert_eq!(value["terms"], "Be kind.");

@@ -50,6 +50,9 @@ impl Session {
         let passphrase = passphrase::get(args.passphrase_file.as_deref(), is_new_home)?;
         let client = Arc::new(Client::open(home, StoreKey::Passphrase(passphrase))?);
         interrupt.covers(&client);
+        if let Some(ca) = &args.ca {
+            client.trust_authority(text(ca.clone()))?;
+        }
         Ok(Self { client, clock: Clock::local() })
     }
 

@@ -19,8 +19,11 @@ use tacit_proto::link::{EnrolmentLink, InviteLink};
 use crate::care::terms::DEFAULT_TERMS;
 use crate::content::{MAX_NAME, MAX_TEXT};
 use crate::driver::{self, Shared, wall_clock};
-use crate::error::{ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, StoreError, WaitError};
+use crate::error::{
+    AuthorityError, ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, StoreError, WaitError,
+};
 use crate::life_cycle;
+use crate::net::Authority;
 use crate::pairing::{self, draw_id};
 use crate::store::{ContactKey, ContactRow, Holder, Key, State, Store, StoreKey, Tx, home_exists};
 use crate::types::{
@@ -100,6 +103,19 @@ impl Client {
     #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
     pub fn exists(home: String) -> bool {
         home_exists(Path::new(&home))
+    }
+
+    /// Accepts certificates of one more authority, besides the public ones, for relays that links do not pin: a clinic's
+    /// own. `file` is its root certificate, PEM. Not stored: to be called before each [`Client::start`].
+    ///
+    /// The system's store of authorities is never used, because those who inspect a network's traffic put theirs there.
+    ///
+    /// # Errors
+    /// [`AuthorityError`].
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn trust_authority(&self, file: String) -> Result<(), AuthorityError> {
+        self.shared.trust(Authority::read(Path::new(&file))?);
+        Ok(())
     }
 
     /// Connects, and stays connected, on a thread of its own. Does nothing if that thread runs already.

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::engine::{Engine, Now, TurnError};
 use crate::error::StoreError;
-use crate::net::{NetError, Wire};
+use crate::net::{Authority, NetError, Wire};
 use crate::notifications;
 use crate::pulse::{BACKOFF_MAX, BACKOFF_MIN, Backoff, PONG_MS, Pulse, Quiet, jittered};
 use crate::store::{Holder, RENEW_MS, RelayId, RelayRow, Store};
@@ -43,6 +43,7 @@ pub(crate) fn wall_clock() -> Timestamp {
 pub(crate) struct Shared {
     home: PathBuf,
     holder: Holder,
+    authority: Mutex<Option<Authority>>,
     status: Mutex<Status>,
     status_changed: Condvar,
     /// Counts changes that the driver should look at.
@@ -70,7 +71,24 @@ impl Shared {
     pub(crate) fn new(home: PathBuf, holder: Holder) -> Self {
         let (changes, _) = watch::channel(0);
         let (stop, _) = watch::channel(false);
-        Self { home, holder, status: Mutex::default(), status_changed: Condvar::new(), changes, stop }
+        Self {
+            home,
+            holder,
+            authority: Mutex::default(),
+            status: Mutex::default(),
+            status_changed: Condvar::new(),
+            changes,
+            stop,
+        }
+    }
+
+    /// Connections that begin after this accept its certificates.
+    pub(crate) fn trust(&self, authority: Authority) {
+        *self.authority.lock().unwrap_or_else(PoisonError::into_inner) = Some(authority);
+    }
+
+    fn authority(&self) -> Option<Authority> {
+        self.authority.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn status(&self) -> MutexGuard<'_, Status> {
@@ -340,9 +358,10 @@ impl Driver {
     async fn session(&self, relay: &RelayRow, greeted: &mut bool) -> Result<Finished, SessionError> {
         let mut stop = self.shared.stop.subscribe();
         let mut changes = self.shared.changes.subscribe();
+        let authority = self.shared.authority();
         let mut wire = tokio::select! {
             _ = stop.changed() => return Ok(Finished::Stopped),
-            wire = Wire::connect(&relay.place) => wire?,
+            wire = Wire::connect(&relay.place, authority.as_ref()) => wire?,
         };
         let first = timeout(Duration::from_millis(PONG_MS), wire.receive()).await.map_err(|_| NetError::TimedOut)??;
         let mut first = first.into_iter();

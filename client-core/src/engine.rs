@@ -159,6 +159,9 @@ pub(crate) struct Engine {
     links: BTreeMap<ContactKey, Link>,
     /// Contacts whose next key was refused on this connection, so that the key before it is tried.
     next_key_refused: BTreeSet<ContactKey>,
+    /// Contacts whose invite was answered `Used`. A `Rekey` of ours may have been on its way on an earlier connection when
+    /// the next key was refused: only when that is refused once more was it somebody else.
+    invite_used: BTreeSet<ContactKey>,
     /// Contacts whose end was taken over on this connection, and attached again.
     taken_back: BTreeSet<ContactKey>,
     attachments: BTreeMap<Handle, Attachment>,
@@ -180,6 +183,7 @@ impl Engine {
             chores_at: 0,
             links: BTreeMap::new(),
             next_key_refused: BTreeSet::new(),
+            invite_used: BTreeSet::new(),
             taken_back: BTreeSet::new(),
             attachments: BTreeMap::new(),
             output: Output::default(),

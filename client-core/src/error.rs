@@ -34,6 +34,17 @@ pub enum OpenError {
     Io(String),
 }
 
+/// Why an authority's root certificate is of no use. Nothing more is trusted than before.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// The file cannot be read.
+    #[error("the authority's file cannot be read: {0}; nothing more is trusted than before")]
+    Unreadable(String),
+    /// It is not what it should be.
+    #[error("the authority's file must be PEM, with exactly one root certificate; nothing more is trusted than before")]
+    NotOneRoot,
+}
+
 /// Why the store could not carry out a change. The change was not made, and nothing else was lost.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

@@ -51,8 +51,8 @@ pub use client::crisis::Crisis;
 pub use client::terms::Consent;
 pub use content::MAX_TEXT;
 pub use error::{
-    CardError, ContactError, DeleteError, EnrolError, InviteError, JoinError, OpenError, RetentionError, SendError,
-    SettingsError, StoreError, WaitError,
+    AuthorityError, BackupError, CardError, ContactError, DeleteError, EnrolError, InviteError, JoinError, OpenError,
+    RetentionError, SendError, SettingsError, StoreError, WaitError,
 };
 pub use note::Note;
 pub use retention::{Keep, Retention, Retentions};

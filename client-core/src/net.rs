@@ -1,11 +1,13 @@
 //! The connection to a relay: a WebSocket, with TLS unless nobody can listen in between.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
@@ -22,6 +24,8 @@ use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use crate::error::AuthorityError;
 
 /// How long connecting may take, name look-up and handshakes included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -45,10 +49,13 @@ pub(crate) enum NetError {
     /// Nothing came in time.
     #[error("the relay does not answer")]
     TimedOut,
-    /// TLS failed.
+    /// The certificate or key is wrong.
     #[error("the relay's certificate or key is not the expected one; do not go on if this is new")]
     NotTheRelay,
-    /// The WebSocket handshake failed.
+    /// The relay turned the connection away.
+    #[error("the relay has no place for this connection now")]
+    TurnedAway,
+    /// The TLS or WebSocket handshake failed.
     #[error("what answers at the relay's address is not a Tacit relay of this version")]
     NotARelay,
     /// The address is an onion service.
@@ -69,11 +76,11 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// Connects to a relay.
-    pub(crate) async fn connect(place: &RelayPlace) -> Result<Self, NetError> {
-        timeout(CONNECT_TIMEOUT, Self::connect_now(place)).await.map_err(|_| NetError::TimedOut)?
+    pub(crate) async fn connect(place: &RelayPlace, authority: Option<&Authority>) -> Result<Self, NetError> {
+        timeout(CONNECT_TIMEOUT, Self::connect_now(place, authority)).await.map_err(|_| NetError::TimedOut)?
     }
 
-    async fn connect_now(place: &RelayPlace) -> Result<Self, NetError> {
+    async fn connect_now(place: &RelayPlace, authority: Option<&Authority>) -> Result<Self, NetError> {
         let uri: Uri = place.address.as_str().parse().map_err(|_| NetError::NotARelay)?;
         let host = uri.host().ok_or(NetError::NotARelay)?.trim_matches(['[', ']']);
         // Looking an onion name up would tell a name server.
@@ -86,8 +93,8 @@ impl Wire {
         tcp.set_nodelay(true).map_err(|error| NetError::Unreachable(error.kind()))?;
         let stream: Box<dyn Stream> = if encrypted {
             let name = ServerName::try_from(host.to_owned()).map_err(|_| NetError::NotTheRelay)?;
-            let connector = tokio_rustls::TlsConnector::from(tls_config(place.pin)?);
-            Box::new(connector.connect(name, tcp).await.map_err(|_| NetError::NotTheRelay)?)
+            let connector = tokio_rustls::TlsConnector::from(tls_config(place.pin, authority)?);
+            Box::new(connector.connect(name, tcp).await.map_err(|error| tls_failed(&error))?)
         } else {
             Box::new(tcp)
         };
@@ -101,7 +108,7 @@ impl Wire {
             .max_message_size(Some(MAX_FRAME))
             .max_frame_size(Some(MAX_FRAME));
         let (socket, answer) =
-            client_async_with_config(request, stream, Some(config)).await.map_err(|_| NetError::NotARelay)?;
+            client_async_with_config(request, stream, Some(config)).await.map_err(|error| websocket_failed(&error))?;
         if answer.headers().get(header::SEC_WEBSOCKET_PROTOCOL).is_none_or(|chosen| chosen != SUBPROTOCOL) {
             return Err(NetError::NotARelay);
         }
@@ -163,7 +170,41 @@ fn frame(message: Option<Result<Message, WsError>>) -> Result<Option<FromRelay>,
     }
 }
 
-fn tls_config(pin: Option<Pin>) -> Result<Arc<ClientConfig>, NetError> {
+/// Only what shows another key than the right one may alarm anybody.
+fn tls_failed(error: &std::io::Error) -> NetError {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidMessage(_)) => NetError::NotTheRelay,
+        Some(_) => NetError::NotARelay,
+        None => NetError::Ended,
+    }
+}
+
+fn websocket_failed(error: &WsError) -> NetError {
+    match error {
+        WsError::Http(answer) if [503, 429].contains(&answer.status().as_u16()) => NetError::TurnedAway,
+        WsError::Io(_) => NetError::Ended,
+        _ => NetError::NotARelay,
+    }
+}
+
+/// One more authority whose certificates are accepted, besides the public ones: a clinic's own. Named by the person who
+/// uses the device, and never taken from the system's store, where an employer's or a school's inspecting proxy has put
+/// its own.
+#[derive(Clone)]
+pub(crate) struct Authority(CertificateDer<'static>);
+
+impl Authority {
+    /// Reads its root certificate: one, PEM.
+    pub(crate) fn read(file: &Path) -> Result<Self, AuthorityError> {
+        let text = std::fs::read(file).map_err(|error| AuthorityError::Unreadable(error.kind().to_string()))?;
+        let mut all = CertificateDer::pem_slice_iter(&text);
+        let (Some(Ok(root)), None) = (all.next(), all.next()) else { return Err(AuthorityError::NotOneRoot) };
+        RootCertStore::empty().add(root.clone()).map_err(|_| AuthorityError::NotOneRoot)?;
+        Ok(Self(root))
+    }
+}
+
+fn tls_config(pin: Option<Pin>, authority: Option<&Authority>) -> Result<Arc<ClientConfig>, NetError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -174,7 +215,10 @@ fn tls_config(pin: Option<Pin>) -> Result<Arc<ClientConfig>, NetError> {
             .with_custom_certificate_verifier(Arc::new(Pinned { pin, provider }))
             .with_no_client_auth(),
         None => {
-            let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+            let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+            if let Some(Authority(root)) = authority {
+                roots.add(root.clone()).map_err(|_| NetError::NotTheRelay)?;
+            }
             builder.with_root_certificates(roots).with_no_client_auth()
         }
     }))

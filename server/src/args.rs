@@ -28,8 +28,22 @@ pub(crate) enum Command {
     Init(Init),
     /// Check the configuration, and show what follows from it.
     CheckConfig(Place),
+    /// Look for what would keep the relay from serving well. Each line says what to do.
+    Doctor(Place),
+    /// Give the disk back what deleted boxes took. The relay must not run.
+    Compact(Place),
+    /// Bring the data folder to this version's format. `run` does it too; this does nothing else.
+    Migrate(Place),
+    /// Write a backup, while the relay runs or not: channels, enrolments and configuration; no boxes, no keys to boxes.
+    Backup(Backup),
+    /// Make a data folder from a backup. Devices then resend by themselves what was never receipted.
+    Restore(Restore),
     /// Print a link by which one therapist's device enrols. Works while the relay runs.
     Enrol(Enrol),
+    /// List the enrolments that have something left: an unused link, or channels that may still be opened.
+    Enrolments(Show),
+    /// Take back what is left of an enrolment. Channels that came of it go on: the relay cannot tell which they are.
+    Revoke(Revoke),
     /// Show how the running relay is.
     Status(Show),
     /// Send every device away for maintenance. They come back by themselves, and are told what is going on.
@@ -43,8 +57,11 @@ const CONFIGS: [&str; 2] = ["tacit.toml", "/etc/tacit/tacit.toml"];
 
 /// The settings of a file (if there is one), and over them those of the environment and the command line.
 fn load(config: Option<&Path>, above: Settings) -> Result<Settings, SettingsError> {
-    let found = config.or_else(|| CONFIGS.iter().map(Path::new).find(|path| path.exists()));
-    Ok(above.over(found.map(Settings::read).transpose()?.unwrap_or_default()))
+    Ok(above.over(found(config).map(Settings::read).transpose()?.unwrap_or_default()))
+}
+
+fn found(config: Option<&Path>) -> Option<&Path> {
+    config.or_else(|| CONFIGS.iter().map(Path::new).find(|path| path.exists()))
 }
 
 #[derive(Debug, clap::Args)]
@@ -91,6 +108,11 @@ struct Environment {
 }
 
 impl Place {
+    /// The configuration file, if there is one.
+    pub(crate) fn config_file(&self) -> Option<&Path> {
+        found(self.config.as_deref())
+    }
+
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
         let Environment { settings } = Environment::try_parse_from([""])?;
         let above = Settings { data: self.data.clone(), ..Settings::default() };
@@ -117,6 +139,36 @@ pub(crate) struct Show {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Revoke {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The enrolment, as `enrol` and `enrolments` name it.
+    #[arg(value_name = "ENROLMENT")]
+    pub(crate) enrolment: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Backup {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Where to write it. Keep it as safe as the relay: it has the key that links pin, if there is one.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Restore {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The backup.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Where to write the configuration that is in the backup. Nothing is written over.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write_config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Drain {
     #[command(flatten)]
     pub(crate) place: Place,
@@ -127,9 +179,9 @@ pub(crate) struct Drain {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Init {
-    /// The folder for tacit.toml and tacit-server.service.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub(crate) folder: PathBuf,
+    /// The folder for tacit.toml and tacit-server.service [default: this one; with the package, /etc/tacit].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
     /// Where devices reach the relay: wss://relay.example, or wss://192.0.2.7:7443 in a clinic's own network.
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<RelayAddress>,

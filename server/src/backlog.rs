@@ -16,6 +16,9 @@ use crate::time::Now;
 /// Boxes asked for in one load, so that a large window does not fill the memory with boxes that are not under way yet.
 const LOAD_AHEAD: usize = 16;
 
+/// Boxes that one change removes, so that no transaction grows with a backlog.
+const REMOVED_AT_ONCE: usize = 256;
+
 /// How far a box is on its way to the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stored {
@@ -243,30 +246,33 @@ impl<C: Clone> Backlog<C> {
 
     /// Everything up to `up_to` is safe on the recipient's device.
     pub(crate) fn ack(&mut self, of: EndOf, up_to: u64, hold: u32, fx: &mut Vec<Effect<C>>) -> usize {
-        self.drop_front(of, fx, |entry| entry.key.seq <= up_to, |sender| sender.accepted(hold))
+        self.drop_front(of, fx, usize::MAX, |entry| entry.key.seq <= up_to, |sender| sender.accepted(hold))
     }
 
     /// Everything goes, whoever waits for it.
     pub(crate) fn purge(&mut self, of: EndOf, fx: &mut Vec<Effect<C>>) -> usize {
-        self.drop_front(of, fx, |_| true, |sender| sender.refused(Refusal::Gone))
+        self.drop_front(of, fx, usize::MAX, |_| true, |sender| sender.refused(Refusal::Gone))
     }
 
-    /// What was held for its time goes.
-    pub(crate) fn expire(&mut self, of: EndOf, hour: Hour, hold: u32, fx: &mut Vec<Effect<C>>) -> usize {
+    /// What was held for its time goes, at most so many boxes of it.
+    pub(crate) fn expire(&mut self, of: EndOf, now: Now, hold: u32, most: usize, fx: &mut Vec<Effect<C>>) -> usize {
+        let hour = now.hour();
         let expired = |entry: &Entry<C>| entry.stored == Stored::Durable && entry.key.expires <= hour;
-        self.drop_front(of, fx, expired, |sender| sender.accepted(hold))
+        self.drop_front(of, fx, most, expired, |sender| sender.accepted(hold))
     }
 
     fn drop_front(
         &mut self,
         of: EndOf,
         fx: &mut Vec<Effect<C>>,
+        most: usize,
         goes: impl Fn(&Entry<C>) -> bool,
         answer: impl Fn(Sender<C>) -> Effect<C>,
     ) -> usize {
         let mut durable = Vec::new();
         let mut count = 0;
-        while self.queue.front().is_some_and(&goes)
+        while count < most
+            && self.queue.front().is_some_and(&goes)
             && let Some(entry) = self.queue.pop_front()
         {
             count += 1;
@@ -283,8 +289,8 @@ impl<C: Clone> Backlog<C> {
             }
             fx.extend(entry.sender.map(&answer));
         }
-        if !durable.is_empty() {
-            fx.push(Effect::Commit(Change::Remove { of, keys: durable }, OnFailure::Retry));
+        for keys in durable.chunks(REMOVED_AT_ONCE) {
+            fx.push(Effect::Commit(Change::Remove { of, keys: keys.to_vec() }, OnFailure::Retry));
         }
         count
     }

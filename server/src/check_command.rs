@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use tacit_server::settings::Tls;
+use tacit_server::{Transport, check_files};
 
 use crate::Failure;
 use crate::args::Place;
@@ -11,6 +12,9 @@ pub(crate) fn check(place: &Place) -> Result<(), Failure> {
     let settings = place.settings()?;
     let (listen, config) = (settings.listen()?, settings.config()?);
     config.check()?;
+    if let Transport::Files { certificate, private_key } = &config.transport {
+        check_files(certificate, private_key)?;
+    }
     let mut out = std::io::stdout().lock();
     let encrypted = match settings.tls() {
         Tls::Off => "unencrypted, to this machine only",

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tacit_proto::EndOf;
 use tokio::sync::Notify;
@@ -16,8 +16,9 @@ use crate::effect::OnFailure;
 use crate::lock;
 use crate::spool::{Change, Spool};
 
-/// Most changes in one transaction: beyond this, larger ones gain nothing and the first waits for the last.
-const MAX_BATCH: usize = 256;
+/// Most rows in one transaction, unless a single change has more: beyond this, larger ones gain nothing and the first waits
+/// for the last.
+pub(crate) const MAX_BATCH: usize = 256;
 
 /// Changes in the queue from which on connections are read no further. Each may still add what its current frame asks
 /// for, so the queue is bounded by this and one frame a connection.
@@ -30,6 +31,8 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 struct Waiting {
     changes: VecDeque<(Change, OnFailure)>,
+    /// How many changes were ever pushed.
+    pushed: u64,
     /// A batch was taken and is not reported yet.
     committing: bool,
     turn_epoch: bool,
@@ -37,6 +40,16 @@ struct Waiting {
 }
 
 impl Waiting {
+    fn push(&mut self, change: (Change, OnFailure)) {
+        self.changes.push_back(change);
+        self.pushed += 1;
+    }
+
+    /// How many changes left the queue.
+    fn left(&self) -> u64 {
+        self.pushed - self.changes.len() as u64
+    }
+
     fn is_idle(&self) -> bool {
         self.changes.is_empty() && !self.committing
     }
@@ -47,16 +60,29 @@ impl Waiting {
 pub(crate) struct CommitQueue {
     waiting: Mutex<Waiting>,
     more: Condvar,
-    room: Notify,
+    taken: Notify,
     idle: Notify,
     /// The last transaction failed.
     failing: AtomicBool,
+    epoch: Epoch,
+}
+
+/// When the epoch began, as far as this process knows.
+#[derive(Debug)]
+struct Epoch(Mutex<Instant>);
+
+impl Default for Epoch {
+    fn default() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
 }
 
 impl CommitQueue {
     /// Adds changes, in order and with nothing in between. Never blocks: see [`CommitQueue::has_room`].
     pub(crate) fn push(&self, changes: impl IntoIterator<Item = (Change, OnFailure)>) {
-        lock(&self.waiting).changes.extend(changes);
+        let mut waiting = lock(&self.waiting);
+        changes.into_iter().for_each(|change| waiting.push(change));
+        drop(waiting);
         self.more.notify_one();
     }
 
@@ -69,15 +95,27 @@ impl CommitQueue {
 
     /// Returns when the queue is short enough to ask for more.
     pub(crate) async fn has_room(&self) {
-        while lock(&self.waiting).changes.len() >= CROWDED {
-            let room = self.room.notified();
-            tokio::pin!(room);
-            room.as_mut().enable();
-            // It may have got shorter before this was heard of.
-            if lock(&self.waiting).changes.len() < CROWDED {
+        self.until(|waiting| waiting.changes.len() < CROWDED).await;
+    }
+
+    /// Returns when everything that was pushed before is in a transaction: whoever has much to do in the background does
+    /// not keep others waiting for longer than that.
+    pub(crate) async fn is_taken(&self) {
+        let pushed = lock(&self.waiting).pushed;
+        self.until(|waiting| waiting.left() >= pushed).await;
+    }
+
+    /// Returns when a batch was taken after which something holds.
+    async fn until(&self, holds: impl Fn(&Waiting) -> bool) {
+        while !holds(&lock(&self.waiting)) {
+            let taken = self.taken.notified();
+            tokio::pin!(taken);
+            taken.as_mut().enable();
+            // It may have come to hold before this was heard of.
+            if holds(&lock(&self.waiting)) {
                 return;
             }
-            room.await;
+            taken.await;
         }
     }
 
@@ -99,6 +137,16 @@ impl CommitQueue {
         !self.failing.load(Ordering::Relaxed)
     }
 
+    /// How long the epoch has lasted. What was deleted in the one before it is unreadable.
+    pub(crate) fn epoch_age(&self) -> Duration {
+        lock(&self.epoch.0).elapsed()
+    }
+
+    /// How many changes await their transaction.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.waiting).changes.len()
+    }
+
     /// Has the spool's epoch turned between two transactions.
     pub(crate) fn turn_epoch(&self) {
         lock(&self.waiting).turn_epoch = true;
@@ -113,12 +161,10 @@ impl CommitQueue {
     /// Moves the next batch out, without parting changes that share a fate.
     pub(crate) fn take(&self, batch: &mut Batch) {
         let mut waiting = lock(&self.waiting);
-        let was_crowded = waiting.changes.len() >= CROWDED;
         batch.take(&mut waiting.changes);
         waiting.committing = true;
-        if was_crowded && waiting.changes.len() < CROWDED {
-            self.room.notify_waiters();
-        }
+        drop(waiting);
+        self.taken.notify_waiters();
     }
 
     fn reported(&self) {
@@ -156,21 +202,31 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.retries.is_empty()
+    }
+
     fn take(&mut self, from: &mut VecDeque<(Change, OnFailure)>) {
-        while let Some((change, fate)) = from.pop_front() {
-            self.changes.push(change);
-            self.fates.push(fate);
-            if self.changes.len() >= MAX_BATCH && fate != OnFailure::WithNext {
-                break;
+        let mut rows = 0;
+        while let Some(shared) = shared_fate(from) {
+            let more: usize = from.iter().take(shared).map(|(change, _)| change.rows()).sum();
+            if rows > 0 && rows + more > MAX_BATCH {
+                return;
+            }
+            rows += more;
+            for (change, fate) in from.drain(..shared) {
+                self.changes.push(change);
+                self.fates.push(fate);
             }
         }
     }
 
-    /// Commits what was kept, then the batch, and tells what became of each change that anybody waits for.
+    /// Commits what was kept, then the batch, and tells what became of each change: of those that are kept, once they are
+    /// made.
     ///
     /// Nothing goes before what was kept: a channel that could not be forgotten yet must not be opened anew first.
     pub(crate) fn commit(&mut self, spool: &dyn Spool, mut tell: impl FnMut(&Change, bool)) -> bool {
-        let durable = self.commit_retries(spool) && self.commit_changes(spool);
+        let durable = self.commit_retries(spool, &mut tell) && self.commit_changes(spool);
         if durable {
             self.fates.clear();
             self.changes.drain(..).for_each(|change| tell(&change, true));
@@ -191,14 +247,19 @@ impl Batch {
         false
     }
 
-    fn commit_retries(&mut self, spool: &dyn Spool) -> bool {
+    fn commit_retries(&mut self, spool: &dyn Spool, tell: &mut impl FnMut(&Change, bool)) -> bool {
         while !self.retries.is_empty() {
-            let some = self.retries.len().min(MAX_BATCH);
+            let mut rows = 0;
+            let fits = self.retries.iter().take_while(|change| {
+                rows += change.rows();
+                rows <= MAX_BATCH
+            });
+            let some = fits.count().max(1);
             if let Err(error) = spool.commit(&self.retries[..some]) {
                 tracing::debug!(%error, "the spool cannot be written yet");
                 return false;
             }
-            self.retries.drain(..some);
+            self.retries.drain(..some).for_each(|change| tell(&change, true));
         }
         true
     }
@@ -209,6 +270,12 @@ impl Batch {
             false => spool.commit(&self.changes).inspect_err(|error| tracing::debug!(%error, "a batch failed")).is_ok(),
         }
     }
+}
+
+/// How many changes at the front share one fate. `None` if there are none.
+fn shared_fate(changes: &VecDeque<(Change, OnFailure)>) -> Option<usize> {
+    let with_next = changes.iter().take_while(|(_, fate)| *fate == OnFailure::WithNext).count();
+    if changes.is_empty() { None } else { Some((with_next + 1).min(changes.len())) }
 }
 
 /// The thread. Dropping it lets it commit what is queued, and ends it.
@@ -248,23 +315,33 @@ fn run(queue: &CommitQueue, spool: &dyn Spool, mut tell: impl FnMut(&Change, boo
     let mut healthy = true;
     let mut epoch_is_due = false;
     loop {
-        let wake = queue.wait(!batch.retries.is_empty() || epoch_is_due);
+        let wake = queue.wait(!healthy || epoch_is_due || !batch.retries.is_empty());
         queue.take(&mut batch);
-        let durable = batch.commit(spool, &mut tell);
+        let mut durable = match batch.is_empty() && !healthy {
+            // While nobody asks for anything, only trying shows whether the disk is well again.
+            true => spool.commit(&[]).is_ok(),
+            false => batch.commit(spool, &mut tell),
+        };
         queue.reported();
+        epoch_is_due |= wake.turn_epoch;
+        if epoch_is_due {
+            match spool.turn_epoch() {
+                Ok(()) => {
+                    epoch_is_due = false;
+                    *lock(&queue.epoch.0) = Instant::now();
+                }
+                Err(error) => {
+                    durable = false;
+                    tracing::debug!(%error, "the epoch goes on; trying again");
+                }
+            }
+        }
         if durable != healthy {
             healthy = durable;
             queue.failing.store(!healthy, Ordering::Relaxed);
             match healthy {
                 true => tracing::info!("the spool can be written again"),
                 false => tracing::error!("the spool cannot be written: refusing new boxes, delivering what waits"),
-            }
-        }
-        epoch_is_due |= wake.turn_epoch;
-        if epoch_is_due {
-            match spool.turn_epoch() {
-                Ok(()) => epoch_is_due = false,
-                Err(error) => tracing::warn!(%error, "the epoch goes on; trying again"),
             }
         }
         if wake.ends {
@@ -313,7 +390,7 @@ mod tests {
         assert!(commit(&queue, &mut batch, &spool).is_empty());
         spool.fail(false);
         queue.push([(Change::PutChannel(CHANNEL, row(2)), OnFailure::Tell)]);
-        assert_eq!(commit(&queue, &mut batch, &spool), [true]);
+        assert_eq!(commit(&queue, &mut batch, &spool), [true, true], "what was kept is told when it is made");
         assert_eq!(spool.row(CHANNEL), Some(row(2)));
     }
 
@@ -329,9 +406,36 @@ mod tests {
             (Change::PutChannel(CHANNEL, row(2)), OnFailure::Tell),
         ];
         queue.push(pair);
-        assert_eq!(commit(&queue, &mut batch, &spool).len(), MAX_BATCH + 1);
+        assert_eq!(commit(&queue, &mut batch, &spool).len(), MAX_BATCH - 1, "the pair would be one too many");
+        assert!(spool.has_permit(permit) && spool.row(CHANNEL) == Some(row(1)));
+        assert_eq!(commit(&queue, &mut batch, &spool).len(), 2);
         assert!(!spool.has_permit(permit));
         assert_eq!(spool.row(CHANNEL), Some(row(2)));
+    }
+
+    #[test]
+    fn a_transaction_is_as_long_as_its_rows_and_not_its_changes() {
+        let (queue, mut batch, spool) = (CommitQueue::default(), Batch::default(), MemorySpool::default());
+        queue.push([(Change::PutChannel(CHANNEL, row(1)), OnFailure::Tell)]);
+        queue.push((1..=600).map(append));
+        for left in [345, 89, 0] {
+            commit(&queue, &mut batch, &spool);
+            assert_eq!(queue.len(), left);
+        }
+        let remove = |seqs: std::ops::RangeInclusive<u64>| {
+            let keys = seqs.map(|seq| BoxKey { seq, expires: Hour(1) }).collect();
+            (Change::Remove { of: TO, keys }, OnFailure::Retry)
+        };
+        queue.push([remove(1..=200), remove(201..=256), remove(257..=257), remove(258..=600)]);
+        for left in [2, 1, 0] {
+            assert!(queue.len() > left);
+            // What is kept for later is measured the same way.
+            spool.fail(left == 2);
+            commit(&queue, &mut batch, &spool);
+            assert_eq!(queue.len(), left);
+        }
+        assert_eq!(spool.boxes_at(TO).len(), 0);
+        assert_eq!(spool.longest(), 343, "only a single change is longer than the bound");
     }
 
     #[test]
@@ -342,6 +446,32 @@ mod tests {
         queue.withdraw(TO, 3);
         commit(&queue, &mut batch, &spool);
         assert_eq!(spool.boxes_at(TO).len(), 2);
+    }
+
+    #[test]
+    fn that_the_disk_is_well_again_is_noticed_though_nobody_asks_for_anything() {
+        let spool = Arc::new(MemorySpool::default());
+        let queue = Arc::new(CommitQueue::default());
+        let same_spool: Arc<dyn Spool> = spool.clone();
+        let committer = Committer::start(Arc::clone(&queue), same_spool, |_, _| ()).unwrap();
+        assert!(queue.is_writable());
+        spool.fail(true);
+        queue.push([append(1)]);
+        let until = |writable: bool| {
+            while queue.is_writable() != writable {
+                std::thread::yield_now();
+            }
+        };
+        until(false);
+        spool.fail(false);
+        until(true);
+        // A turn of the epoch that fails is noticed as well, and made up for.
+        spool.fail(true);
+        queue.turn_epoch();
+        until(false);
+        spool.fail(false);
+        until(true);
+        drop(committer);
     }
 
     #[test]

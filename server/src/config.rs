@@ -107,6 +107,8 @@ pub struct Config {
     pub keep_alive: Duration,
     /// How often the relay looks whether an hour has passed.
     pub sweep_every: Duration,
+    /// How often metrics show anew what people cause.
+    pub metrics_every: Duration,
     /// The time.
     pub clock: Clock,
 }
@@ -164,6 +166,7 @@ impl Config {
             unproven_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(600),
             sweep_every: Duration::from_secs(60),
+            metrics_every: Duration::from_secs(3_600),
             clock: Clock::default(),
         }
     }

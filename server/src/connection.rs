@@ -1,27 +1,45 @@
 //! One connection: a WebSocket around a [`Session`]. It writes what is there, then reads; while a write is stuck, nothing
 //! is read and nothing is taken out of a backlog, so a slow device costs what one batch of frames weighs.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use tacit_proto::SizeClass;
 use tacit_proto::frame::{Event, FrameError, FromRelay, ToRelay};
+use tacit_proto::limits::MAX_FRAME;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::http::HeaderMap;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::counters::Counter;
+use crate::accept::{Visit, is_proxy};
+use crate::counters::{Counter, Served};
+use crate::handshake::HandshakeError;
 use crate::hub::{Hub, welcome};
-use crate::session::Session;
-use crate::{Config, handshake};
+use crate::limits::{Guest, Pace, UNPROVEN_BYTES};
+use crate::pages::Pages;
+use crate::session::{Session, WRITE_BUDGET};
+use crate::{Config, forwarded, handshake, tls};
 
 /// Frames that are read before what they led to is written.
 const READ_BURST: usize = 32;
+
+/// The most that the buffers of one connection hold, whatever the other side does: those of its WebSocket and of TLS, one
+/// batch of frames on its way out, a frame that waits its turn, and answers to the requests in flight. What a device has
+/// attached comes on top: some 200 bytes for each of at most 4,096 ends, and the boxes that their backlogs read ahead.
+/// Asserted here, and held against the real process in `tests/buffers.rs`.
+const MOST_BUFFERED: usize = 256 * 1024;
+const _: () = assert!(
+    handshake::WEBSOCKET_BYTES + tls::BUFFERS + WRITE_BUDGET + SizeClass::Large.box_len() + 2 * MAX_FRAME
+        <= MOST_BUFFERED
+);
 
 /// How long the end of a connection may take after its last frame.
 const LINGER: Duration = Duration::from_secs(2);
@@ -61,84 +79,152 @@ struct Connection<S> {
     socket: WebSocketStream<S>,
     session: Session,
     config: Arc<Config>,
+    stage: watch::Receiver<Stage>,
+    guest: Guest,
+    served: Served,
     frames: Vec<FromRelay>,
     /// A request beyond those in flight. While it waits, nothing is read.
     parked: Option<ToRelay>,
+    opened: Instant,
     heard: Instant,
     asked: bool,
+    /// What came, in bytes, until an end is proven.
+    unproven: Option<usize>,
+    pace: Pace,
+    /// It sends faster than it may: nothing is read before.
+    paused: Option<Instant>,
+}
+
+/// What a connection is served with.
+pub(crate) struct Context {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) pages: Arc<Pages>,
+    pub(crate) stage: watch::Receiver<Stage>,
 }
 
 /// Serves one device on one stream, until either ends it.
-pub(crate) async fn serve<S>(stream: S, hub: Arc<Hub>, config: Arc<Config>, mut stage: watch::Receiver<Stage>)
+///
+/// What is done between two waits is boxed, here and in [`Connection::serve`]: a connection waits for nearly all of its
+/// life, and must not take the room meanwhile that the largest of its tasks takes. With [`Connection::rest`], this saves
+/// 4 KiB a connection.
+pub(crate) async fn serve<S>(stream: S, visit: Visit)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    // The handshake's future is large: it must not stay part of this one for the life of the connection.
-    let accepted = Box::pin(timeout(config.handshake_timeout, handshake::accept(stream))).await;
-    let Ok(Ok(socket)) = accepted else {
-        tracing::debug!("a connection ended before it was a WebSocket");
-        return;
+    let Some(mut connection) = Box::pin(Connection::begin(stream, visit)).await else { return };
+    let end = match connection.serve().await {
+        Ok(never) => never,
+        Err(end) => end,
     };
-    hub.counters.add(Counter::Connections, 1);
-    let session = Session::new(Arc::clone(&hub), config.limits.in_flight);
-    let frames = vec![welcome(&hub, &config, *session.challenge())];
-    let mut connection =
-        Connection { socket, session, config, frames, parked: None, heard: Instant::now(), asked: false };
-    let end = connection.run(&mut stage).await;
-    let Connection { socket, session, .. } = connection;
-    // Its ends are free before the goodbyes, which may take a moment.
-    drop(session);
     tracing::debug!(?end, "a connection ended");
-    Box::pin(close(socket, end)).await;
+    Box::pin(connection.end(end)).await;
+}
+
+/// Whether a connection that came through a proxy may stay: the proxy's header says whose it is.
+fn admits(guest: &mut Guest, config: &Config, proxy: Option<IpAddr>, headers: &HeaderMap) -> bool {
+    let Some(proxy) = proxy else { return true };
+    let origin = forwarded::origin(headers, |ip| is_proxy(config, ip));
+    if origin.is_none() {
+        tracing::debug!("the proxy does not say where a connection comes from: it counts for the proxy's own address");
+    }
+    guest.comes_from(origin.unwrap_or(proxy)).is_ok()
 }
 
 impl<S> Connection<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    async fn run(&mut self, stage: &mut watch::Receiver<Stage>) -> End {
-        match self.serve(stage).await {
-            Ok(never) => never,
-            Err(end) => end,
-        }
+    /// From a byte stream to a WebSocket with nobody known at its other end.
+    async fn begin(stream: S, visit: Visit) -> Option<Box<Self>> {
+        let Visit { door: Context { hub, config, pages, stage }, mut guest, opened, proxy } = visit;
+        let admits = |headers: &HeaderMap| admits(&mut guest, &config, proxy, headers);
+        let accepted = timeout_at(opened + config.handshake_timeout, handshake::accept(stream, &pages, admits));
+        let socket = match accepted.await {
+            Ok(Ok(socket)) => socket,
+            Ok(Err(HandshakeError::Page)) => {
+                hub.counters.add(Counter::Pages, 1);
+                return None;
+            }
+            Ok(Err(HandshakeError::Ended | HandshakeError::Refused)) | Err(_) => {
+                tracing::debug!("a connection ended before it was a WebSocket");
+                hub.counters.add(Counter::HandshakesFailed, 1);
+                return None;
+            }
+        };
+        let served = hub.counters.serve();
+        let session = Session::new(Arc::clone(&hub), config.limits.in_flight, &guest);
+        let frames = vec![welcome(&hub, &config, *session.challenge())];
+        Some(Box::new(Self {
+            socket,
+            session,
+            config,
+            stage,
+            guest,
+            served,
+            frames,
+            parked: None,
+            opened,
+            heard: opened,
+            asked: false,
+            unproven: Some(0),
+            pace: Pace::default(),
+            paused: None,
+        }))
     }
 
-    async fn serve(&mut self, stage: &mut watch::Receiver<Stage>) -> Result<End, End> {
+    async fn serve(&mut self) -> Result<End, End> {
         self.write().await?;
-        let opened = Instant::now();
-        if *stage.borrow_and_update() == Stage::Ending {
-            return self.say_goodbye().await;
+        if *self.stage.borrow_and_update() == Stage::Ending {
+            return Box::pin(self.say_goodbye()).await;
         }
-        let mut finishing = *stage.borrow() != Stage::Serving;
+        let mut finishing = *self.stage.borrow() != Stage::Serving;
         loop {
             let more = self.session.collect(&mut self.frames);
             self.write().await?;
             if !finishing && let Some(frame) = self.parked.take_if(|frame| self.session.may_take(frame)) {
-                self.take_frame(frame).await?;
+                Box::pin(self.take_frame(frame)).await?;
             }
-            let wake = self.next_look(opened);
+            if self.unproven.is_some() && self.session.has_proven() {
+                self.unproven = None;
+                self.guest.is_no_stranger();
+            }
+            if !more {
+                self.rest();
+            }
+            let wake = self.next_look();
             tokio::select! {
                 biased;
-                _ = stage.changed() => {
-                    let stage = *stage.borrow_and_update();
+                _ = self.stage.changed() => {
+                    let stage = *self.stage.borrow_and_update();
                     finishing = stage != Stage::Serving;
                     if stage == Stage::Ending {
-                        return self.say_goodbye().await;
+                        return Box::pin(self.say_goodbye()).await;
                     }
                 }
-                message = self.socket.next(), if !finishing && self.parked.is_none() => self.read(message).await?,
+                message = self.socket.next(), if self.reads(finishing) => Box::pin(self.read(message)).await?,
                 () = self.session.has_post() => {}
                 () = std::future::ready(()), if more => {}
-                () = sleep_until(wake) => self.look(opened).await?,
+                () = sleep_until(wake) => Box::pin(self.look()).await?,
             }
         }
     }
 
-    /// Feeds every frame that is ready, then flushes once.
+    /// There is nothing to do: lets go of what is only needed for doing it.
+    fn rest(&mut self) {
+        self.frames = Vec::new();
+        self.session.rest();
+    }
+
     async fn write(&mut self) -> Result<(), End> {
-        if self.frames.is_empty() {
-            return Ok(());
+        match self.frames.is_empty() {
+            true => Ok(()),
+            false => Box::pin(self.write_frames()).await,
         }
+    }
+
+    /// Feeds every frame that is ready, then flushes once.
+    async fn write_frames(&mut self) -> Result<(), End> {
         let (socket, frames) = (&mut self.socket, &mut self.frames);
         let written = timeout(self.config.write_timeout, async {
             for frame in frames.drain(..) {
@@ -157,14 +243,34 @@ where
         let mut next = Some(first);
         let mut left = READ_BURST;
         while let Some(message) = next {
-            self.heard = Instant::now();
-            self.asked = false;
-            self.take(message.ok_or(End::Gone)?).await?;
+            let message = message.ok_or(End::Gone)?;
+            self.account(&message)?;
+            self.take(message).await?;
             left -= 1;
-            next = match left > 0 && self.parked.is_none() {
+            next = match left > 0 && self.reads(false) {
                 true => self.socket.next().now_or_never(),
                 false => None,
             };
+        }
+        Ok(())
+    }
+
+    const fn reads(&self, finishing: bool) -> bool {
+        !finishing && self.parked.is_none() && self.paused.is_none()
+    }
+
+    /// Something came: what it counts for.
+    fn account(&mut self, message: &Result<Message, Error>) -> Result<(), End> {
+        self.heard = Instant::now();
+        self.asked = false;
+        let bytes = message.as_ref().map_or(0, Message::len);
+        let pause = self.guest.limits().sent(&mut self.pace, bytes);
+        self.paused = (!pause.is_zero()).then(|| self.heard + pause);
+        if let Some(unproven) = &mut self.unproven {
+            *unproven = unproven.saturating_add(bytes);
+            if *unproven > UNPROVEN_BYTES {
+                return Err(End::Close(CloseCode::Policy, "too much came before an end was attached"));
+            }
         }
         Ok(())
     }
@@ -193,21 +299,30 @@ where
         taken.map_err(|_| End::Close(CloseCode::Protocol, "an ack of what was never sent"))
     }
 
-    fn next_look(&self, opened: Instant) -> Instant {
+    fn next_look(&self) -> Instant {
         let silent = self.heard + self.config.keep_alive;
         let silent = if self.asked { silent + self.config.keep_alive } else { silent };
-        match self.session.has_proven() {
-            true => silent,
-            false => silent.min(opened + self.config.unproven_timeout),
-        }
+        let proves = self.proves_until().unwrap_or(silent);
+        silent.min(proves).min(self.paused.unwrap_or(silent))
     }
 
-    /// Looks whether the device proved an end in time, and whether it is still there.
-    async fn look(&mut self, opened: Instant) -> Result<(), End> {
-        if !self.session.has_proven() && opened.elapsed() >= self.config.unproven_timeout {
+    /// A stranger has a few seconds for the handshakes and its first frame, and some more for its first proof.
+    fn proves_until(&self) -> Option<Instant> {
+        let is_silent = self.heard == self.opened;
+        let time = if is_silent { self.config.handshake_timeout } else { self.config.unproven_timeout };
+        (!self.session.has_proven()).then(|| self.opened + time)
+    }
+
+    /// Looks whether the device proved an end in time, whether it may send on, and whether it is still there.
+    async fn look(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        if self.proves_until().is_some_and(|until| until <= now) {
             return Err(End::Close(CloseCode::Policy, "no end was attached in time"));
         }
-        if self.parked.is_some() {
+        if self.paused.take_if(|until| *until <= now).is_some() {
+            return Ok(());
+        }
+        if self.parked.is_some() || self.paused.is_some() {
             // It is we who do not listen.
             self.heard = Instant::now();
             return Ok(());
@@ -232,6 +347,26 @@ where
         self.write().await?;
         Ok(End::Close(CloseCode::Restart, "the relay restarts"))
     }
+
+    /// Says why, and waits a moment for the device to have read it: what is unread when a socket is dropped destroys what
+    /// was written to it. Its ends are free before.
+    async fn end(self, end: End) {
+        let Self { mut socket, session, guest, served, .. } = self;
+        drop((session, served));
+        if let End::Close(code, reason) = end {
+            let goodbye = async {
+                socket.close(Some(CloseFrame { code, reason: reason.into() })).await.ok()?;
+                let stream = socket.get_mut();
+                stream.shutdown().await.ok()?;
+                let mut rest = [0; 1_024];
+                while stream.read(&mut rest).await.ok()? > 0 {}
+                Some(())
+            };
+            drop(timeout(LINGER, goodbye).await);
+        }
+        // Its place is taken until then.
+        drop((socket, guest));
+    }
 }
 
 fn protocol_end(error: &tokio_tungstenite::tungstenite::error::ProtocolError) -> End {
@@ -240,22 +375,4 @@ fn protocol_end(error: &tokio_tungstenite::tungstenite::error::ProtocolError) ->
         ProtocolError::ResetWithoutClosingHandshake => End::Gone,
         _ => End::Close(CloseCode::Protocol, "not as WebSocket has it"),
     }
-}
-
-/// Says why, and waits a moment for the device to have read it: what is unread when a socket is dropped destroys what
-/// was written to it.
-async fn close<S>(mut socket: WebSocketStream<S>, end: End)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let End::Close(code, reason) = end else { return };
-    let goodbye = async {
-        socket.close(Some(CloseFrame { code, reason: reason.into() })).await.ok()?;
-        let stream = socket.get_mut();
-        stream.shutdown().await.ok()?;
-        let mut rest = [0; 1_024];
-        while stream.read(&mut rest).await.ok()? > 0 {}
-        Some(())
-    };
-    drop(timeout(LINGER, goodbye).await);
 }

@@ -17,16 +17,20 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::backup::{self, Backups, Extras};
 use crate::connection::Stage;
+use crate::enrol::{Listed, Revoked};
 use crate::hub::Hub;
 use crate::lock;
+use crate::spool::NotAnEnrolmentId;
 use crate::status::{Since, Status};
+use crate::tls::Tls;
 
 /// The socket in the data folder.
 const SOCKET: &str = "control.sock";
 
 /// Longest line that is read.
-const MAX_LINE: u64 = 16 * 1024;
+const MAX_LINE: u64 = 256 * 1024;
 
 /// How long the other side may take for a line.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,6 +48,18 @@ pub enum Ask {
     },
     /// Serve again.
     Resume,
+    /// Which enrolments have something left.
+    Enrolments,
+    /// Take back what is left of one.
+    Revoke {
+        /// Its name, as it is listed.
+        enrolment: String,
+    },
+    /// Write a backup to this connection, after the answer.
+    Backup {
+        /// The text of the configuration file, to be put into it.
+        configuration: Option<String>,
+    },
 }
 
 /// What the relay answers.
@@ -54,6 +70,12 @@ pub enum Reply {
     Done,
     /// How it is.
     Status(Box<Status>),
+    /// The enrolments that have something left.
+    Enrolments(Vec<Listed>),
+    /// What was taken back.
+    Revoked(Revoked),
+    /// A backup follows.
+    Backup,
     /// It was not done: why, and what to do.
     Refused(String),
 }
@@ -87,16 +109,34 @@ impl From<io::Error> for AskError {
 ///
 /// # Errors
 /// [`AskError`], which says what to do.
-pub fn ask(data: &Path, ask: &Ask) -> Result<Reply, AskError> {
+pub fn ask(data: &Path, what: &Ask) -> Result<Reply, AskError> {
+    Ok(asked(data, what)?.0)
+}
+
+/// Has the relay that runs on a data folder write a backup, and hands on what it writes. Blocking.
+///
+/// # Errors
+/// [`AskError`]. What was handed on so far is then not a whole backup, and neither may it be without an error:
+/// [`backup::check`] tells.
+pub fn fetch_backup(data: &Path, configuration: Option<String>, out: &mut impl Write) -> Result<(), AskError> {
+    let (reply, mut rest) = asked(data, &Ask::Backup { configuration })?;
+    match reply {
+        Reply::Backup => io::copy(&mut rest, out).map(drop).map_err(AskError::Garbled),
+        _ => Err(AskError::Garbled(io::ErrorKind::InvalidData.into())),
+    }
+}
+
+fn asked(data: &Path, what: &Ask) -> Result<(Reply, BufReader<BlockingStream>), AskError> {
     let mut stream = BlockingStream::connect(data.join(SOCKET))?;
     let garbled = AskError::Garbled;
     stream.set_read_timeout(Some(PATIENCE)).map_err(garbled)?;
-    let mut line = serde_json::to_string(ask).map_err(|error| garbled(error.into()))?;
+    let mut line = serde_json::to_string(what).map_err(|error| garbled(error.into()))?;
     line.push('\n');
     stream.write_all(line.as_bytes()).map_err(garbled)?;
-    let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer).map_err(garbled)?;
-    serde_json::from_str(&answer).map_err(|error| garbled(error.into()))
+    let (mut rest, mut answer) = (BufReader::new(stream), String::new());
+    rest.read_line(&mut answer).map_err(garbled)?;
+    let reply = serde_json::from_str(&answer).map_err(|error| garbled(error.into()))?;
+    Ok((reply, rest))
 }
 
 /// The relay's end of the socket. Open before the relay says that it is ready, so that whoever heard that is heard.
@@ -125,7 +165,9 @@ pub(crate) struct Control {
     pub(crate) hub: Arc<Hub>,
     pub(crate) config: Arc<crate::Config>,
     pub(crate) stage: watch::Sender<Stage>,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) since: Since,
+    pub(crate) backups: Backups,
 }
 
 impl Control {
@@ -151,6 +193,10 @@ impl Control {
         let mut line = String::new();
         tokio::io::BufReader::new(reader.take(MAX_LINE)).read_line(&mut line).await?;
         let reply = match serde_json::from_str(&line) {
+            Ok(Ask::Backup { configuration }) => {
+                writer.write_all(b"\"backup\"\n").await?;
+                return self.back_up(stream, configuration);
+            }
             Ok(ask) => self.answer(ask).await,
             Err(_) => Reply::Refused("this relay does not know the command; restart it after an upgrade".to_owned()),
         };
@@ -161,7 +207,9 @@ impl Control {
 
     async fn answer(&self, ask: Ask) -> Reply {
         match ask {
-            Ask::Status => Reply::Status(Box::new(Status::now(&self.hub, &self.config, &self.since))),
+            Ask::Status => {
+                Reply::Status(Box::new(Status::now(&self.hub, &self.config, self.tls.as_deref(), &self.since)))
+            }
             Ask::Drain { notice } if notice.len() > MAX_NOTICE => {
                 Reply::Refused(format!("a notice has at most {MAX_NOTICE} bytes"))
             }
@@ -175,7 +223,37 @@ impl Control {
                 tracing::info!("serving again");
                 Reply::Done
             }
+            Ask::Backup { .. } => Reply::Refused("a backup is not an answer".to_owned()),
+            Ask::Enrolments => match self.hub.list_enrolments() {
+                Ok(all) => Reply::Enrolments(all),
+                Err(error) => Reply::Refused(format!("the enrolments could not be read: {error}")),
+            },
+            Ask::Revoke { enrolment } => match enrolment.parse() {
+                Ok(id) => match self.hub.revoke(id).await {
+                    Ok(revoked) => Reply::Revoked(revoked),
+                    Err(error) => Reply::Refused(error.to_string()),
+                },
+                Err(NotAnEnrolmentId) => Reply::Refused(NotAnEnrolmentId.to_string()),
+            },
         }
+    }
+
+    /// Writes a backup on a thread of its own, which may take a while; others are answered meanwhile.
+    fn back_up(&self, stream: UnixStream, configuration: Option<String>) -> io::Result<()> {
+        let stream = stream.into_std()?;
+        stream.set_nonblocking(false)?;
+        // Nobody may hold a picture of the spool open for long: the file grows meanwhile.
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let (backups, data) = (self.backups.clone(), self.config.data.clone());
+        tokio::task::spawn_blocking(move || {
+            let files = backup::kept_files(&data);
+            let extras = Extras { configuration: configuration.as_deref(), files: &files };
+            match backups.write(extras, stream) {
+                Ok(_) => tracing::info!("a backup was written"),
+                Err(error) => tracing::warn!(%error, "a backup was not finished"),
+            }
+        });
+        Ok(())
     }
 
     /// When this returns, everything accepted is durable and nobody is served.

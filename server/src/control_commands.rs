@@ -1,7 +1,7 @@
 //! `tacit-server status`, `drain` and `resume`: what is asked of the running relay.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tacit_server::control::{Ask, Reply, ask};
 use tacit_server::{Pressure, Status};
@@ -9,10 +9,13 @@ use tacit_server::{Pressure, Status};
 use crate::Failure;
 use crate::args::{Drain, Place, Show};
 
+/// An answer to another question.
+pub(crate) const ODD_ANSWER: &str = "the relay answered something else; is it of another version? Restart it";
+
 pub(crate) fn status(args: &Show) -> Result<(), Failure> {
     let status = match answer(&args.place, &Ask::Status)? {
         Reply::Status(status) => *status,
-        _ => return Err("the relay answered something else; is it of another version? Restart it".into()),
+        _ => return Err(ODD_ANSWER.into()),
     };
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -41,7 +44,7 @@ fn answer(place: &Place, what: &Ask) -> Result<Reply, Failure> {
 fn done(reply: Reply, line: &str) -> Result<(), Failure> {
     match reply {
         Reply::Done => Ok(writeln!(std::io::stdout(), "{line}")?),
-        _ => Err("the relay answered something else; is it of another version? Restart it".into()),
+        _ => Err(ODD_ANSWER.into()),
     }
 }
 
@@ -50,7 +53,19 @@ struct Told<'a>(&'a Status);
 
 impl std::fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Status { version, up, drained, pressure, spool_writable, holds, hold, counted, usage, .. } = self.0;
+        let Status {
+            version,
+            up_secs,
+            drained,
+            pressure,
+            spool_writable,
+            certificate_until,
+            holds,
+            hold,
+            counted,
+            usage,
+            ..
+        } = self.0;
         let state = match (drained, spool_writable) {
             (Some(_), _) => "drained: nobody is served; `tacit-server resume` ends that",
             (None, false) => {
@@ -59,7 +74,7 @@ impl std::fmt::Display for Told<'_> {
             (None, true) => "serving",
         };
         writeln!(f, "tacit-server {version}, {state}")?;
-        writeln!(f, "  up            {}", length(*up))?;
+        writeln!(f, "  up            {}", length(Duration::from_secs(*up_secs)))?;
         writeln!(f, "  channels      {}, {} ends attached now", holds.channels, holds.attached)?;
         writeln!(
             f,
@@ -76,19 +91,25 @@ impl std::fmt::Display for Told<'_> {
             bytes(usage.disk_share)
         )?;
         writeln!(f, "  memory        {} of a share of {}", bytes(usage.memory), bytes(usage.memory_share))?;
+        if let Some(until) = certificate_until {
+            let left = (UNIX_EPOCH + Duration::from_secs(*until)).duration_since(SystemTime::now()).unwrap_or_default();
+            writeln!(f, "  certificate   good for {}", length(left))?;
+        }
         let pressure = match pressure {
             Pressure::Calm => "none",
             Pressure::Tight => "disk or memory run short: no new channels, small backlogs; free some",
             Pressure::Critical => "disk or memory are almost used up: hardly anything may wait; free some now",
         };
         writeln!(f, "  pressure      {pressure}")?;
-        let counted: Vec<String> = counted.iter().map(|(name, count)| format!("{name} {count}")).collect();
-        writeln!(f, "  since it started: {}", counted.join(", "))
+        let counted: Vec<String> =
+            counted.iter().filter(|(_, count)| **count > 0).map(|(name, count)| format!("{name} {count}")).collect();
+        let counted = if counted.is_empty() { "nothing".to_owned() } else { counted.join(", ") };
+        writeln!(f, "  since it started: {counted}")
     }
 }
 
 /// As people say it: in the two largest units.
-fn length(time: Duration) -> String {
+pub(crate) fn length(time: Duration) -> String {
     let seconds = time.as_secs();
     let parts = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
     let from = parts.iter().position(|(number, _)| *number > 0).unwrap_or(parts.len() - 1);
@@ -97,7 +118,7 @@ fn length(time: Duration) -> String {
 }
 
 /// As people say it: three digits and a unit.
-fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KB", "MB", "GB", "TB"];
     let unit = (1..UNITS.len()).take_while(|unit| bytes >> (10 * unit) > 0).last().unwrap_or(0);
     match unit {

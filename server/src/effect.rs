@@ -24,7 +24,7 @@ pub(crate) struct Asker<C> {
 pub(crate) enum OnFailure {
     /// Gives it up. The channel hears of success and failure, and decides anew.
     Tell,
-    /// Keeps it and tries again, before anything newer. The channel hears nothing.
+    /// Keeps it and tries again, before anything newer. The channel hears nothing of a failure.
     Retry,
     /// Shares the transaction and the fate of the next change.
     WithNext,

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tacit_proto::EnrolCodeHash;
 
+use crate::spool::EnrolmentId;
+
 const FOLDER: &str = "enrolments";
 
 /// What a code is good for.
@@ -37,6 +39,7 @@ impl Enrolments {
     pub fn open(data: &Path) -> io::Result<Self> {
         let folder = data.join(FOLDER);
         make_private_folder(&folder)?;
+        give_to_owner_of(data, &folder)?;
         Ok(Self { folder })
     }
 
@@ -54,6 +57,7 @@ impl Enrolments {
         let unfinished = path.with_extension("new");
         let mut file = private_file(&unfinished)?;
         file.write_all(text.as_bytes())?;
+        give_to_owner_of(&self.folder, &unfinished)?;
         file.sync_all()?;
         fs::rename(&unfinished, &path)?;
         fs::File::open(&self.folder)?.sync_all()
@@ -73,24 +77,47 @@ impl Enrolments {
         }
     }
 
-    /// Whether a code is open.
+    /// The codes that were not spent yet, and what each is good for.
     ///
     /// # Errors
     /// What the file system says.
+    pub fn open_offers(&self) -> io::Result<Vec<(EnrolCodeHash, Offer)>> {
+        let mut offers: Vec<_> = self.codes()?.into_iter().filter_map(|code| Some((code, self.find(&code)?))).collect();
+        offers.sort_unstable_by_key(|(code, _)| *code);
+        Ok(offers)
+    }
+
+    /// Whether no code is open.
     pub(crate) fn is_empty(&self) -> io::Result<bool> {
-        Ok(fs::read_dir(&self.folder)?.flatten().all(|entry| read(&entry.path()).is_none()))
+        Ok(self.open_offers()?.is_empty())
+    }
+
+    /// Removes the offer of an enrolment, if it has one: its link is worth nothing any more.
+    pub(crate) fn withdraw(&self, id: EnrolmentId) -> io::Result<bool> {
+        let mut withdrawn = false;
+        for code in self.codes()?.into_iter().filter(|code| EnrolmentId::of(code) == id) {
+            fs::remove_file(self.path(&code))?;
+            withdrawn = true;
+        }
+        if withdrawn {
+            fs::File::open(&self.folder)?.sync_all()?;
+        }
+        Ok(withdrawn)
+    }
+
+    /// The codes that have a file, whatever it says.
+    fn codes(&self) -> io::Result<Vec<EnrolCodeHash>> {
+        let code = |entry: fs::DirEntry| {
+            let mut hash = [0; EnrolCodeHash::LEN];
+            hex::decode_to_slice(entry.file_name().to_str()?, &mut hash).ok()?;
+            Some(EnrolCodeHash::from_bytes(hash))
+        };
+        Ok(fs::read_dir(&self.folder)?.flatten().filter_map(code).collect())
     }
 
     /// Removes the offers that expired, and those whose code `is_spent`: the relay ended between the two steps.
     pub(crate) fn tidy(&self, unix: u64, is_spent: impl Fn(&EnrolCodeHash) -> bool) -> io::Result<()> {
-        for entry in fs::read_dir(&self.folder)?.flatten() {
-            let mut hash = [0; EnrolCodeHash::LEN];
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
-            if hex::decode_to_slice(name, &mut hash).is_err() {
-                continue;
-            }
-            let code = EnrolCodeHash::from_bytes(hash);
+        for code in self.codes()? {
             if is_spent(&code) || self.find(&code).is_some_and(|offer| offer.expires <= unix) {
                 self.remove(&code);
             }
@@ -100,9 +127,6 @@ impl Enrolments {
 }
 
 fn read(path: &Path) -> Option<Offer> {
-    if path.extension().is_some() {
-        return None;
-    }
     let text = fs::read_to_string(path).ok()?;
     toml::from_str(&text).inspect_err(|_| tracing::warn!("an enrolment's file is damaged; make a new one")).ok()
 }
@@ -117,6 +141,35 @@ pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
+}
+
+/// What root makes in a data folder must belong to the relay's user, or the relay cannot read it.
+///
+/// # Errors
+/// What the file system says: another user than root may not do this.
+pub(crate) fn give_to_owner_of(folder: &Path, path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let (owner, now) = (fs::metadata(folder)?, fs::metadata(path)?);
+        if (owner.uid(), owner.gid()) != (now.uid(), now.gid()) {
+            std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives everything in a data folder to the folder's owner.
+///
+/// # Errors
+/// As of [`give_to_owner_of`].
+pub(crate) fn hand_over(data: &Path) -> io::Result<()> {
+    for folder in [data.to_owned(), data.join(FOLDER)] {
+        for entry in fs::read_dir(folder)? {
+            give_to_owner_of(data, &entry?.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens a file for writing anew that only its owner may read.
@@ -170,6 +223,18 @@ mod tests {
         enrolments.tidy(100, |code| *code == codes[2]).unwrap();
         let left: Vec<bool> = codes.iter().map(|code| enrolments.find(code).is_some()).collect();
         assert_eq!(left, [false, true, false]);
+    }
+
+    #[test]
+    fn a_withdrawn_offer_is_gone_and_the_others_stay() {
+        let data = tempfile::tempdir().unwrap();
+        let enrolments = Enrolments::open(data.path()).unwrap();
+        let [one, other] = [1, 2].map(|number| EnrolCode::from_bytes([number; 32]).hash());
+        enrolments.add(&one, offer(5)).unwrap();
+        enrolments.add(&other, offer(6)).unwrap();
+        assert!(enrolments.withdraw(EnrolmentId::of(&one)).unwrap());
+        assert_eq!(enrolments.open_offers().unwrap(), [(other, offer(6))]);
+        assert!(!enrolments.withdraw(EnrolmentId::of(&one)).unwrap(), "there is nothing left of it");
     }
 
     #[test]

@@ -1,23 +1,27 @@
 //! From a byte stream to a WebSocket: reads the HTTP request, and says plainly what is wrong with one that is not ours.
 
-use std::fmt::Write as _;
-
 use tacit_proto::limits::MAX_FRAME;
 use tacit_proto::{PATH, SUBPROTOCOL};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
-use tokio_tungstenite::tungstenite::handshake::server::{Request, create_response, write_response};
-use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header::SEC_WEBSOCKET_PROTOCOL};
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::handshake::server::{create_response, write_response};
+use tokio_tungstenite::tungstenite::http::{
+    HeaderMap, HeaderValue, Method, StatusCode, header::SEC_WEBSOCKET_PROTOCOL,
+};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{self, Error};
 
-/// Longest HTTP request.
-const MAX_REQUEST: usize = 8 * 1024;
+use crate::http::{self, MALFORMED, Refusal, Request};
+use crate::pages::Pages;
 
-/// Measured: 10.8 KiB a connection against 135 KiB with the default of 128 KiB.
-const BUFFER: usize = 8 * 1024;
+/// What is read at once, and from where on what is to be written is. The library's default of 128 KiB costs 135 KiB a
+/// connection; see `benches/idle.rs` for what this costs.
+const BUFFER: usize = 4 * 1024;
+
+/// The most that a connection's WebSocket keeps: a message that is not complete yet with what was read after it, and
+/// messages that the device does not take. Before one is encoded, what was there before it is written, as far as the
+/// device takes it; the library doubles its buffers when they grow.
+pub(crate) const WEBSOCKET_BYTES: usize = 2 * (MAX_FRAME + BUFFER) + 2 * (MAX_FRAME + BUFFER);
 
 /// Why there is no WebSocket.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +32,9 @@ pub(crate) enum HandshakeError {
     /// It was something else; the device was told.
     #[error("the request was not for the relay's WebSocket")]
     Refused,
+    /// It was a person's browser, which got its page.
+    #[error("the request was for a page")]
+    Page,
 }
 
 impl From<std::io::Error> for HandshakeError {
@@ -40,89 +47,71 @@ fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(BUFFER)
         .write_buffer_size(BUFFER)
-        .max_write_buffer_size(BUFFER + 4 * MAX_FRAME)
+        .max_write_buffer_size(2 * (BUFFER + MAX_FRAME))
         .max_message_size(Some(MAX_FRAME))
         .max_frame_size(Some(MAX_FRAME))
 }
 
-/// Makes the WebSocket, or answers with what is wrong.
-pub(crate) async fn accept<S>(mut stream: S) -> Result<WebSocketStream<S>, HandshakeError>
+/// Makes the WebSocket, or answers with a page, or with what is wrong. `admits` decides by the request's header.
+pub(crate) async fn accept<S>(
+    mut stream: S,
+    pages: &Pages,
+    admits: impl FnOnce(&HeaderMap) -> bool,
+) -> Result<WebSocketStream<S>, HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (request, rest) = match read_request(&mut stream).await? {
+    let (request, rest) = match http::read_request(&mut stream).await? {
         Ok(read) => read,
-        Err(refusal) => return refuse(&mut stream, &refusal).await,
+        Err(refusal) => {
+            http::answer(&mut stream, &pages.refusal(None, refusal)).await?;
+            return Err(HandshakeError::Refused);
+        }
     };
+    if !admits(request.headers()) {
+        http::answer(&mut stream, &pages.refusal(Some(&request), TOO_MANY)).await?;
+        return Err(HandshakeError::Refused);
+    }
+    if let Some(page) = pages.page(&request) {
+        http::answer(&mut stream, &page).await?;
+        return Err(HandshakeError::Page);
+    }
     match respond(&request) {
         Ok(response) => stream.write_all(&response).await?,
-        Err(refusal) => return refuse(&mut stream, &refusal).await,
+        Err(refusal) => {
+            http::answer(&mut stream, &pages.refusal(Some(&request), refusal)).await?;
+            return Err(HandshakeError::Refused);
+        }
     }
     Ok(WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(config())).await)
 }
 
-/// A status, and a line that helps.
-struct HttpRefusal(StatusCode, &'static str);
+const TOO_MANY: Refusal = Refusal(
+    StatusCode::TOO_MANY_REQUESTS,
+    "There are as many connections from your address as this relay takes. Try later.",
+);
 
-const NOT_HTTP: HttpRefusal =
-    HttpRefusal(StatusCode::BAD_REQUEST, "This is a Tacit relay. It speaks WebSocket at /v1, subprotocol tacit.v1.");
-
-async fn read_request<S>(stream: &mut S) -> Result<Result<(Request, Vec<u8>), HttpRefusal>, HandshakeError>
-where
-    S: AsyncRead + Unpin,
-{
-    let mut read = Vec::with_capacity(1_024);
-    while read.len() < MAX_REQUEST {
-        if stream.read_buf(&mut read).await? == 0 {
-            return Err(HandshakeError::Ended);
-        }
-        match Request::try_parse(&read) {
-            Ok(Some((len, request))) => {
-                let rest = read.split_off(len);
-                return Ok(Ok((request, rest)));
-            }
-            Ok(None) => {}
-            Err(Error::Protocol(ProtocolError::WrongHttpMethod)) => {
-                return Ok(Err(HttpRefusal(StatusCode::METHOD_NOT_ALLOWED, "This is a Tacit relay. Use GET.")));
-            }
-            Err(_) => return Ok(Err(NOT_HTTP)),
-        }
+fn respond(request: &Request) -> Result<Vec<u8>, Refusal> {
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
+        return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, "This is a Tacit relay. Use GET."));
     }
-    Ok(Err(HttpRefusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's header is too long.")))
-}
-
-fn respond(request: &Request) -> Result<Vec<u8>, HttpRefusal> {
     if request.uri().path() != PATH {
-        return Err(HttpRefusal(StatusCode::NOT_FOUND, "This is a Tacit relay. Its WebSocket is at /v1."));
+        return Err(Refusal(StatusCode::NOT_FOUND, "This is a Tacit relay. Its WebSocket is at /v1."));
     }
-    let mut response = create_response(request).map_err(|_| NOT_HTTP)?;
+    let mut response = create_response(request).map_err(|_| MALFORMED)?;
     let protocols = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL).iter();
     let offers_ours = protocols
         .filter_map(|list| list.to_str().ok())
         .flat_map(|list| list.split(','))
         .any(|name| name.trim() == SUBPROTOCOL);
     if !offers_ours {
-        return Err(HttpRefusal(
+        return Err(Refusal(
             StatusCode::BAD_REQUEST,
             "This relay speaks the WebSocket subprotocol tacit.v1, which the request does not offer.",
         ));
     }
     response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     let mut bytes = Vec::with_capacity(256);
-    write_response(&mut bytes, &response).map_err(|_: tungstenite::Error| NOT_HTTP)?;
+    write_response(&mut bytes, &response).map_err(|_: tungstenite::Error| MALFORMED)?;
     Ok(bytes)
-}
-
-async fn refuse<S, T>(stream: &mut S, HttpRefusal(status, line): &HttpRefusal) -> Result<T, HandshakeError>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut response = String::with_capacity(256);
-    let headers = "Content-Type: text/plain; charset=utf-8\r\nConnection: close";
-    let written =
-        write!(response, "HTTP/1.1 {status}\r\n{headers}\r\nContent-Length: {}\r\n\r\n{line}\n", line.len() + 1);
-    debug_assert!(written.is_ok(), "writing to a string does not fail");
-    stream.write_all(response.as_bytes()).await?;
-    stream.shutdown().await?;
-    Err(HandshakeError::Refused)
 }

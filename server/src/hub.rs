@@ -13,9 +13,10 @@ use std::sync::{Arc, Mutex};
 
 use tacit_proto::frame::{Answer, Attached, Event, FromRelay, Open, Refusal, Window};
 use tacit_proto::{Challenge, ChannelId, EndOf, EndPublic, Incarnation, NotABox, SealedBox};
+use tokio::sync::Notify;
 
 use crate::channel::{Channel, Context, ProtocolError, Pulled, Rules};
-use crate::committer::CommitQueue;
+use crate::committer::{CommitQueue, MAX_BATCH};
 use crate::counters::{Counter, Counters};
 use crate::effect::{Asker, Attachment, Effect, OnFailure};
 use crate::enrolment::Enrolments;
@@ -26,7 +27,7 @@ use crate::permits::Permits;
 use crate::pressure::{Pressure, PressureGauge, RulesUnder};
 use crate::proven::{DummyKeys, Keys, Proven};
 use crate::reader::{Load, LoadQueue};
-use crate::spool::{Change, Recovered, SpoolError};
+use crate::spool::{Change, Due, Recovered, Spool, SpoolError};
 use crate::tally::{Tallies, Tally};
 use crate::time::{Clock, Now};
 
@@ -57,6 +58,7 @@ pub(crate) struct Hub {
     dummies: DummyKeys,
     incarnation: Incarnation,
     pub(crate) permits: Mutex<Permits<Conn>>,
+    pub(crate) permit_left: Notify,
     pub(crate) enrolments: Enrolments,
     pub(crate) queue: Arc<CommitQueue>,
     pub(crate) graces: Graces,
@@ -85,6 +87,7 @@ impl Hub {
             dummies: DummyKeys::draw(&mut rand_core::UnwrapErr(getrandom::SysRng)),
             incarnation,
             permits: Mutex::new(Permits::recover(permits, spent)),
+            permit_left: Notify::new(),
             enrolments,
             queue: Arc::default(),
             graces: Graces::default(),
@@ -183,7 +186,11 @@ impl Hub {
                 Effect::Grace { of, at } => self.graces.add(of, at),
                 Effect::Load { of, from, most } => self.loads.push(Load { of, from, most }),
                 Effect::TriedNoted(conn) => conn.0.tried_noted(),
-                Effect::PermitUnspent(permit) => lock(&self.permits).unspend(permit),
+                Effect::PermitUnspent(permit) => {
+                    if lock(&self.permits).unspend(permit) {
+                        scratch.changes.push((Change::SpendPermit(permit), OnFailure::Retry));
+                    }
+                }
             }
         }
         if !scratch.changes.is_empty() {
@@ -194,7 +201,7 @@ impl Hub {
     pub(crate) fn answer(&self, asker: &Asker<Conn>, answer: Answer) {
         match answer {
             Answer::Accepted { .. } => self.counters.add(Counter::Accepted, 1),
-            Answer::Refused(_) => self.counters.add(Counter::Refused, 1),
+            Answer::Refused(why) => self.counters.add(Counter::Refused(why), 1),
             _ => {}
         }
         asker.conn.0.frame(FromRelay::Answer(asker.request, answer));
@@ -206,12 +213,14 @@ impl Hub {
 
     // What connections ask for.
 
-    /// Opens a channel, spending a permit in the same transaction.
-    pub(crate) fn open(&self, scratch: &mut Scratch, open: &Open, asker: Asker<Conn>) {
+    /// Opens a channel, spending a permit in the same transaction. Returns whether there was no wrong permit.
+    pub(crate) fn open(&self, scratch: &mut Scratch, open: &Open, asker: Asker<Conn>) -> bool {
         let rules = self.rules();
         if open.join_by.get() > rules.hold {
-            return self.refuse(&asker, Refusal::TooLarge);
+            self.refuse(&asker, Refusal::TooLarge);
+            return true;
         }
+        let mut was_good = true;
         let permit = open.permit.hash();
         let mut shard = lock(self.shard(&open.channel));
         let mut cx = Context { now: self.now(), rules, fx: &mut scratch.fx };
@@ -228,9 +237,13 @@ impl Hub {
                 self.tallies.changed(Tally::default(), channel.tally());
                 shard.insert(open.channel, Box::new(channel));
             }
-            _ => self.refuse(&asker, Refusal::NoPermit),
+            _ => {
+                was_good = false;
+                self.refuse(&asker, Refusal::NoPermit);
+            }
         }
         self.carry_out(scratch);
+        was_good
     }
 
     /// The keys that a proof for an end is tried against, whether or not the channel exists.
@@ -345,6 +358,7 @@ impl Hub {
                 self.with(scratch, id, |channel, cx| channel.row_committed(cx, durable));
             }
             Change::Enrol { code, .. } => self.enrolled(code, durable),
+            Change::SpendPermit(permit) if durable => self.permit_left_the_disk(permit),
             Change::Remove { .. } | Change::SpendPermit(_) | Change::ForgetEnrolment(_) => {}
         }
     }
@@ -398,13 +412,36 @@ impl Hub {
         }
     }
 
-    /// An hour passed.
+    /// An hour passed: what channels do by the time, but for boxes.
     pub(crate) async fn sweep(&self) {
-        let mut expired = 0;
-        self.each(|channel, cx| expired += channel.sweep(cx)).await;
-        self.counters.add(Counter::Expired, expired as u64);
+        self.each(|channel, cx| channel.sweep(cx)).await;
         self.tidy_enrolments();
         self.queue.turn_epoch();
+    }
+
+    /// Removes the boxes whose hour has come, as the disk's index tells them, a transaction's worth at a time: what is
+    /// sent meanwhile waits for one of them at most.
+    pub(crate) async fn expire(&self, spool: &Arc<dyn Spool>) -> Result<(), SpoolError> {
+        let (hour, mut after, mut scratch) = (self.now().hour(), None, Scratch::default());
+        loop {
+            let spool = Arc::clone(spool);
+            let due = tokio::task::spawn_blocking(move || spool.due(hour, after, MAX_BATCH)).await;
+            // It only ever fails to be run when the relay ends.
+            let Ok(due) = due else { return Ok(()) };
+            let mut due = due?;
+            let Some(last) = due.last() else { return Ok(()) };
+            after = Some(last.at);
+            due.sort_unstable_by_key(|due| due.of);
+            let mut expired = 0;
+            for boxes in due.chunk_by(|one, next| one.of == next.of) {
+                let Some(Due { of, .. }) = boxes.first() else { continue };
+                let of_end =
+                    self.with(&mut scratch, &of.channel, |channel, cx| channel.expire(cx, of.end, boxes.len()));
+                expired += of_end.unwrap_or(0);
+            }
+            self.counters.add(Counter::Expired, expired as u64);
+            self.queue.is_taken().await;
+        }
     }
 
     /// The relay is about to end: everything that waits for a grace goes to disk.

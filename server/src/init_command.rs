@@ -17,13 +17,25 @@ use crate::args::{Init, quoted};
 /// The unit of the package, with the places that a hand-made installation has elsewhere.
 const UNIT: &str = include_str!("../packaging/tacit-server.service");
 
+/// Where the package puts its unit, and what that unit expects.
+const PACKAGED_UNIT: &str = "/usr/lib/systemd/system/tacit-server.service";
+const PACKAGED_CONFIG: &str = "/etc/tacit";
+const PACKAGED_DATA: &str = "/var/lib/tacit";
+
 pub(crate) fn init(args: &Init) -> Result<(), Failure> {
-    let folder = std::path::absolute(&args.folder)?;
-    let (config, unit) = (folder.join("tacit.toml"), folder.join("tacit-server.service"));
-    if let Some(there) = [&config, &unit].into_iter().find(|path| path.exists()) {
+    let is_packaged = args.folder.is_none() && Path::new(PACKAGED_UNIT).exists();
+    let folder = match &args.folder {
+        Some(folder) => std::path::absolute(folder)?,
+        None if is_packaged => PACKAGED_CONFIG.into(),
+        None => std::env::current_dir()?,
+    };
+    let config = folder.join("tacit.toml");
+    let unit = (!is_packaged).then(|| folder.join("tacit-server.service"));
+    if let Some(there) = [Some(&config), unit.as_ref()].into_iter().flatten().find(|path| path.exists()) {
         return Err(format!("{} is there already, and is left as it is; move it away first", there.display()).into());
     }
-    let text = settings::file(&answers(args, &folder)?);
+    let data = if is_packaged { PACKAGED_DATA.into() } else { folder.join(settings::DEFAULT_DATA) };
+    let text = settings::file(&answers(args, &data)?);
     // What would not start is not written.
     let settings = Settings::parse(&config, &text)?;
     settings.config()?.check()?;
@@ -31,13 +43,15 @@ pub(crate) fn init(args: &Init) -> Result<(), Failure> {
     Enrolments::open(&data).map_err(|error| format!("{} cannot be made: {error}", data.display()))?;
     fs::create_dir_all(&folder)?;
     write_new(&config, &text)?;
-    write_new(&unit, &fitted_unit(&std::env::current_exe()?, &config, &data, &args.user)?)?;
-    report(&settings, &config, &unit, &data)?;
+    if let Some(unit) = &unit {
+        write_new(unit, &fitted_unit(&std::env::current_exe()?, &config, &data, &args.user)?)?;
+    }
+    report(&settings, &config, unit.as_deref(), &data)?;
     Ok(())
 }
 
 /// What the flags say, and for the rest, what the operator answers.
-fn answers(args: &Init, folder: &Path) -> Result<Vec<(&'static str, String)>, Failure> {
+fn answers(args: &Init, default_data: &Path) -> Result<Vec<(&'static str, String)>, Failure> {
     let url = match &args.url {
         Some(url) => url.clone(),
         None => ask("1. Where will devices reach this relay? wss://HOST, or wss://HOST:PORT", "--url", None, |text| {
@@ -61,7 +75,6 @@ fn answers(args: &Init, folder: &Path) -> Result<Vec<(&'static str, String)>, Fa
         }
         _ => Vec::new(),
     };
-    let default_data = folder.join(settings::DEFAULT_DATA);
     let data = match &args.data {
         Some(data) => data.clone(),
         None => ask("3. Where may it keep its data?", "--data", default_data.to_str(), |text| Ok(PathBuf::from(text)))?,
@@ -157,11 +170,15 @@ fn ask<T>(
 
 fn fitted_unit(program: &Path, config: &Path, data: &Path, user: &str) -> Result<String, Failure> {
     let (program, config, data) = (utf8(program.to_owned())?, utf8(config.to_owned())?, utf8(data.to_owned())?);
-    Ok(UNIT
+    // What lies in somebody's home must be seen there.
+    let at_home =
+        [&program, &config, &data].iter().any(|path| path.starts_with("/home/") || path.starts_with("/root/"));
+    let unit = if at_home { UNIT.replace("ProtectHome=true\n", "") } else { UNIT.to_owned() };
+    Ok(unit
         .replace("/usr/bin/tacit-server", &program)
         .replace("/etc/tacit/tacit.toml", &config)
         .replace("/var/lib/tacit", &data)
-        .replace("StateDirectory=tacit\n", &format!("ReadWritePaths={data}\n"))
+        .replace("StateDirectory=tacit\nStateDirectoryMode=0700\n", &format!("ReadWritePaths={data}\n"))
         .replace("User=tacit\n", &format!("User={user}\n"))
         .replace("Group=tacit\n", &format!("Group={user}\n")))
 }
@@ -172,20 +189,31 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-fn report(settings: &Settings, config: &Path, unit: &Path, data: &Path) -> io::Result<()> {
+fn report(settings: &Settings, config: &Path, unit: Option<&Path>, data: &Path) -> io::Result<()> {
     let shown = |path: &Path| quoted(&path.display().to_string());
-    let (config, unit, data) = (shown(config), shown(unit), shown(data));
+    let config = shown(config);
     let mut out = io::stdout().lock();
     writeln!(out, "Written: {config}")?;
-    writeln!(out, "         {unit}")?;
-    writeln!(out, "         {data} (empty)")?;
+    if let Some(unit) = unit {
+        writeln!(out, "         {}", shown(unit))?;
+    }
+    writeln!(out, "         {}, empty", shown(data))?;
     writeln!(out, "Next:")?;
     if settings.tls() == Tls::Proxy {
-        writeln!(out, "  set your proxy up, see the operator's guide")?;
+        writeln!(out, "  set your proxy up: the operator's guide has what to paste")?;
     }
-    writeln!(out, "  tacit-server doctor --config {config}")?;
-    writeln!(out, "  tacit-server --config {config}          to try it")?;
-    writeln!(out, "  install it as a service: see the operator's guide, step 4")?;
+    match unit {
+        None => {
+            writeln!(out, "  tacit-server doctor")?;
+            writeln!(out, "  systemctl enable --now tacit-server")?;
+        }
+        Some(unit) => {
+            writeln!(out, "  tacit-server doctor --config {config}")?;
+            writeln!(out, "  tacit-server --config {config}      to try it")?;
+            writeln!(out, "  as a service: useradd --system tacit, copy {} to", shown(unit))?;
+            writeln!(out, "  /etc/systemd/system/, then systemctl enable --now tacit-server")?;
+        }
+    }
     out.flush()
 }
 
@@ -201,5 +229,9 @@ mod tests {
         for place in ["/usr/bin/tacit-server", "/etc/tacit", "/var/lib/tacit", "StateDirectory"] {
             assert!(!unit.contains(place), "{place} in {unit}");
         }
+        assert!(unit.contains("\nProtectHome=true\n"), "{unit}");
+        let at_home =
+            fitted_unit(Path::new("/home/x/t"), Path::new("/opt/c.toml"), Path::new("/srv/data"), "x").unwrap();
+        assert!(!at_home.contains("ProtectHome"), "{at_home}");
     }
 }

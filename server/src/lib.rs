@@ -1,12 +1,15 @@
 //! The Tacit relay, as a library: it forwards sealed boxes between the two ends of a channel, and stores undelivered
 //! ones briefly. It knows channels, and nothing about people.
 //!
-//! One way through it: bytes become a frame (`connection`), a frame becomes a decision of one channel (`session`, `hub`,
+//! One way through it: a stranger is let in (`accept`, `limits`, `tls`), bytes become a frame (`connection`), a frame becomes a decision of one channel (`session`, `hub`,
 //! `channel`), the decision becomes frames and durable changes (`mailbox`, `committer`, [`spool`]).
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+mod accept;
+mod addresses;
 mod backlog;
+pub mod backup;
 mod channel;
 mod committer;
 mod config;
@@ -16,13 +19,19 @@ mod counters;
 mod effect;
 mod enrol;
 mod enrolment;
+mod forwarded;
 mod grace;
 mod handshake;
+mod http;
 mod hub;
+mod limits;
 mod mailbox;
+mod metrics;
+mod pages;
 mod permits;
 mod pressure;
 mod proven;
+mod rate;
 mod reader;
 mod relay;
 mod session;
@@ -33,15 +42,18 @@ mod tally;
 #[cfg(test)]
 mod testing;
 mod time;
+mod tls;
 
 pub use config::{Abuse, Acme, Config, ConfigError, Transport};
 pub use counters::{Counter, Counters};
+pub use enrol::{Listed, RevokeError, Revoked};
 pub use enrolment::{Enrolments, Offer};
 pub use pressure::{Pressure, Usage};
-pub use relay::{Relay, StartError, URL_FILE, run};
+pub use relay::{PINNED, Relay, StartError, URL_FILE, run};
 pub use status::Status;
 pub use tally::Tally;
 pub use time::Clock;
+pub use tls::{AcmeError, CertificateError, FilesError, PinnedError, TlsError, Validity, check_files, relay_pin};
 
 /// Takes a lock. What it guards is whole even if another thread panicked: sections are short and set no half states.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -80,6 +80,13 @@ impl Mailbox {
         ready.extend(post.ready.drain(..));
     }
 
+    /// Lets go of memory that nothing is in.
+    pub(crate) fn rest(&self) {
+        let mut post = lock(&self.post);
+        post.frames.shrink_to_fit();
+        post.ready.shrink_to_fit();
+    }
+
     /// Returns when something may have arrived since it was last called.
     pub(crate) async fn arrived(&self) {
         self.arrived.notified().await;

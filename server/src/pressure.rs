@@ -111,7 +111,9 @@ pub struct Usage {
 }
 
 impl Usage {
-    pub(crate) fn pressure(&self) -> Pressure {
+    /// How scarce things are with that.
+    #[must_use]
+    pub fn pressure(&self) -> Pressure {
         let reusable = self.spool_file.saturating_sub(self.waiting);
         let disk_left = self.disk_share.saturating_sub(self.waiting).min(self.disk_free.saturating_add(reusable));
         let tight = (self.disk_share / 4).min(ENOUGH_DISK);
@@ -124,7 +126,8 @@ impl Usage {
     }
 
     /// Measures it. What cannot be measured counts as plenty: the disk's own errors are heard all the same.
-    pub(crate) fn measure(waiting: u64, config: &Config) -> Self {
+    #[must_use]
+    pub fn measure(waiting: u64, config: &Config) -> Self {
         let (disk_size, disk_free) = rustix::fs::statvfs(&config.data).map_or((u64::MAX, u64::MAX), |disk| {
             (disk.f_blocks.saturating_mul(disk.f_frsize), disk.f_bavail.saturating_mul(disk.f_frsize))
         });
@@ -146,7 +149,7 @@ fn resident_memory() -> Option<u64> {
 
 /// The memory that this process may use: the control group's limit, or all that the machine has.
 fn memory_there_is() -> Option<u64> {
-    let machine = kibibytes(Path::new("/proc/meminfo"), "MemTotal:")?;
+    let machine = machine_memory()?;
     Some(group_limit().map_or(machine, |limit| limit.min(machine)))
 }
 
@@ -155,6 +158,18 @@ fn group_limit() -> Option<u64> {
     let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let limit = Path::new("/sys/fs/cgroup").join(group).join("memory.max");
     fs::read_to_string(limit).ok()?.trim().parse().ok()
+}
+
+/// Asked of the kernel: `/proc/meminfo` is hidden from a hardened service.
+#[cfg(target_os = "linux")]
+fn machine_memory() -> Option<u64> {
+    let system = rustix::system::sysinfo();
+    (system.totalram as u64).checked_mul(system.mem_unit.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn machine_memory() -> Option<u64> {
+    None
 }
 
 fn kibibytes(file: &Path, field: &str) -> Option<u64> {

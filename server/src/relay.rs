@@ -1,39 +1,45 @@
 //! A relay from start to end: opens the data folder, serves connections, and ends without losing what it was given.
 
-use std::fmt::Write as _;
 use std::future::Future;
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tacit_proto::link::RelayAddress;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use crate::accept::{Door, Visit};
+use crate::backup::Backups;
 use crate::committer::Committer;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Transport};
 use crate::connection::{self, Stage};
 use crate::control::{Control, ControlSocket};
 use crate::counters::Counters;
+use crate::enrol::{Listed, RevokeError, Revoked};
 use crate::enrolment::{Enrolments, private_file};
 use crate::hub::{Hub, Scratch};
+use crate::limits::{Guest, Limits};
+use crate::metrics::{Metrics, MetricsServer};
+use crate::pages::Pages;
 use crate::reader::{LoadQueue, Reader};
-use crate::spool::{Recovered, RedbSpool, Spool, SpoolError};
+use crate::spool::{EnrolmentId, Recovered, RedbSpool, Spool, SpoolError};
 use crate::status::Since;
+use crate::tls::{Tls, TlsError};
 use crate::{grace, lock, pressure};
 
 /// The file in the data folder where a running relay notes its address, for `enrol`.
 pub const URL_FILE: &str = "url";
 
+/// The second line of that file, if links must pin the relay's own key.
+pub const PINNED: &str = "pinned";
+
 /// How long devices may take to hear that the relay ends.
 const GOODBYES: Duration = Duration::from_secs(10);
-
-/// Longest wait after a connection could not be accepted, for want of file descriptors, say.
-const MAX_ACCEPT_WAIT: Duration = Duration::from_secs(1);
 
 /// Why a relay does not start. Nothing was lost or changed.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +50,9 @@ pub enum StartError {
     /// The spool cannot be opened.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// Connections cannot be encrypted.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The data folder or a thread cannot be made.
     #[error("{what}: {source}")]
     System {
@@ -60,10 +69,10 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
 
 /// A relay that has its data folder open, and serves when told to.
 pub struct Relay {
-    hub: Arc<Hub>,
-    config: Arc<Config>,
-    stage: watch::Sender<Stage>,
+    door: Door,
+    spool: Arc<dyn Spool>,
     control_socket: ControlSocket,
+    metrics_server: Option<MetricsServer>,
     // In this order: the reader reports to channels, whose changes the committer then still makes.
     reader: Reader,
     committer: Committer,
@@ -92,13 +101,20 @@ impl Relay {
         recovered: Recovered,
     ) -> Result<Self, StartError> {
         config.check()?;
+        let pages = Pages::new(&config).map_err(io::Error::other).map_err(system("the relay's page cannot be made"))?;
+        let metrics_server = config
+            .metrics
+            .map(MetricsServer::bind)
+            .transpose()
+            .map_err(system("the metrics' address cannot be listened on"))?;
+        let tls = Tls::open(&config)?.map(Arc::new);
         let (load_queue, loads) = LoadQueue::new();
         let stop = load_queue.clone();
         let hub = Arc::new(Hub::new(config.rules(), config.clock.clone(), recovered, enrolments, load_queue));
         hub.tidy_enrolments();
         let reader = Reader::start(Arc::clone(&hub), Arc::clone(&spool), &stop, loads)
             .map_err(system("the reader's thread cannot be started"))?;
-        let committer = Committer::start(Arc::clone(&hub.queue), spool, {
+        let committer = Committer::start(Arc::clone(&hub.queue), Arc::clone(&spool), {
             let hub = Arc::clone(&hub);
             let mut scratch = Scratch::default();
             move |change, durable| hub.committed(&mut scratch, change, durable)
@@ -106,28 +122,62 @@ impl Relay {
         .map_err(system("the committer's thread cannot be started"))?;
         let (stage, _) = watch::channel(Stage::Serving);
         let control_socket = ControlSocket::open(&config.data);
-        Ok(Self { hub, config: Arc::new(config), stage, control_socket, reader, committer })
+        let limits = Arc::new(Limits::new(config.abuse));
+        let door = Door { hub, config: Arc::new(config), pages: Arc::new(pages), limits, tls, stage };
+        Ok(Self { door, spool, control_socket, metrics_server, reader, committer })
     }
 
     /// What is counted.
     #[must_use]
     pub fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.hub.counters)
+        Arc::clone(&self.door.hub.counters)
+    }
+
+    /// Where metrics are served, if they are.
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_server.as_ref().and_then(|server| server.local_addr().ok())
     }
 
     /// Whether nobody was ever enrolled here, nor is about to be.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let has_permits = lock(&self.hub.permits).has_unspent();
-        !has_permits && self.hub.tally().channels == 0 && self.hub.enrolments.is_empty().unwrap_or(false)
+        let has_permits = lock(&self.door.hub.permits).has_unspent();
+        !has_permits && self.door.hub.tally().channels == 0 && self.door.hub.enrolments.is_empty().unwrap_or(false)
     }
 
-    /// Serves one device on any stream: TCP, TLS, a pipe in memory, a simulated network.
+    /// The enrolments that have something left.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn enrolments(&self) -> io::Result<Vec<Listed>> {
+        self.door.hub.list_enrolments()
+    }
+
+    /// Revokes what is left of an enrolment: its unspent permits, or its link if nobody used it yet. Channels that came
+    /// of spent permits go on: nothing here ties them to an enrolment.
+    ///
+    /// # Errors
+    /// [`RevokeError`], which says what to do.
+    pub async fn revoke(&self, id: EnrolmentId) -> Result<Revoked, RevokeError> {
+        self.door.hub.revoke(id).await
+    }
+
+    /// Whence backups are written while this relay runs.
+    #[must_use]
+    pub fn backups(&self) -> Backups {
+        Backups::of(Arc::clone(&self.spool), self.door.hub.enrolments.clone())
+    }
+
+    /// Serves one device on any stream: TCP, a pipe in memory, a simulated network. Unencrypted, and without the limits
+    /// on numbers and addresses of connections: both are the caller's.
     pub fn serve_connection<S>(&self, stream: S) -> impl Future<Output = ()> + use<S>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        connection::serve(stream, Arc::clone(&self.hub), Arc::clone(&self.config), self.stage.subscribe())
+        let guest = Guest::unlimited(Arc::clone(&self.door.limits));
+        let visit = Visit { door: self.door.connection(), guest, opened: Instant::now(), proxy: None };
+        connection::serve(stream, visit)
     }
 
     /// Serves until `shutdown` is ready. Then it takes no more requests, makes durable what is under way, tells every
@@ -138,31 +188,42 @@ impl Relay {
     pub async fn serve(mut self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         self.note_url(listener.local_addr()?);
         let mut chores = JoinSet::new();
-        let hub = Arc::clone(&self.hub);
+        let hub = Arc::clone(&self.door.hub);
         chores.spawn(async move { grace::run(&hub).await });
-        chores.spawn(sweep(Arc::clone(&self.hub), self.config.sweep_every));
-        chores.spawn(pressure::watch(Arc::clone(&self.hub), Arc::clone(&self.config)));
+        chores.spawn(sweep(Arc::clone(&self.door.hub), Arc::clone(&self.spool), self.door.config.sweep_every));
+        chores.spawn(pressure::watch(Arc::clone(&self.door.hub), Arc::clone(&self.door.config)));
         let control_socket = std::mem::take(&mut self.control_socket);
         let control = Control {
-            hub: Arc::clone(&self.hub),
-            config: Arc::clone(&self.config),
-            stage: self.stage.clone(),
+            hub: Arc::clone(&self.door.hub),
+            config: Arc::clone(&self.door.config),
+            stage: self.door.stage.clone(),
+            tls: self.door.tls.clone(),
             since: Since::now(),
+            backups: self.backups(),
         };
         let control = chores.spawn(control.run(control_socket));
+        if let Some(tls) = &self.door.tls {
+            let tls = Arc::clone(tls);
+            chores.spawn(async move { tls.keep_current().await });
+        }
+        if let Some(server) = self.metrics_server.take() {
+            let metrics =
+                Metrics::new(Arc::clone(&self.door.hub), Arc::clone(&self.door.config), self.door.stage.subscribe());
+            chores.spawn(server.run(metrics));
+        }
         // Every connection holds a sender: when none is left, all have ended.
         let (guard, mut all_ended) = mpsc::channel::<()>(1);
         tokio::select! {
             () = shutdown => {}
-            () = self.accept(&listener, &guard) => {}
+            () = self.door.accept(&listener, &guard) => {}
         }
         drop(listener);
         // Nobody may have it serve again from here on.
         control.abort();
         tracing::info!("ending: finishing what is under way");
-        self.stage.send_replace(Stage::Finishing);
-        self.hub.flush().await;
-        self.stage.send_replace(Stage::Ending);
+        self.door.stage.send_replace(Stage::Finishing);
+        self.door.hub.flush().await;
+        self.door.stage.send_replace(Stage::Ending);
         drop(guard);
         if timeout(GOODBYES, all_ended.recv()).await.is_err() {
             tracing::warn!("some devices did not hear in time that the relay ends; they lose nothing");
@@ -175,47 +236,33 @@ impl Relay {
         Ok(())
     }
 
-    async fn accept(&self, listener: &TcpListener, guard: &mpsc::Sender<()>) {
-        let places = Arc::new(Semaphore::new(self.config.abuse.connections));
-        let mut wait = Duration::from_millis(5);
-        loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    wait = Duration::from_millis(5);
-                    let (served, guard) = (self.serve_tcp(stream), guard.clone());
-                    tokio::spawn(async move {
-                        served.await;
-                        drop((place, guard));
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    sleep(wait).await;
-                    wait = (wait * 2).min(MAX_ACCEPT_WAIT);
-                }
-            }
-        }
+    /// How devices on this machine reach the relay.
+    #[must_use]
+    pub fn listening_url(&self, listens_on: SocketAddr) -> String {
+        let scheme = if self.door.tls.is_some() { "wss" } else { "ws" };
+        format!("{scheme}://{listens_on}")
     }
 
-    fn serve_tcp(&self, stream: TcpStream) -> impl Future<Output = ()> + use<> {
-        // Frames are flushed when they are complete: waiting for more would only delay them.
-        drop(stream.set_nodelay(true));
-        self.serve_connection(stream)
+    /// A handle by which the relay is told, while it serves, that certificate files changed.
+    pub fn reloader(&self) -> impl Fn() + Send + Sync + use<> {
+        let tls = self.door.tls.clone();
+        move || {
+            if let Some(tls) = &tls {
+                tls.look_again();
+            }
+        }
     }
 
     /// Notes the address that enrolment links are to carry. [`Relay::serve`] does it too; whoever says earlier that the
     /// relay is ready must call it first, or an enrolment made at once would carry another address.
     pub fn note_url(&self, listens_on: SocketAddr) {
-        let mut url = self.config.url.as_ref().map(|url| RelayAddress::as_str(url).to_owned()).unwrap_or_default();
-        if url.is_empty() {
-            let written = write!(url, "ws://{listens_on}");
-            debug_assert!(written.is_ok(), "writing to a string does not fail");
-        }
+        let configured = self.door.config.url.as_ref().map(|url| RelayAddress::as_str(url).to_owned());
+        let url = configured.unwrap_or_else(|| self.listening_url(listens_on));
+        let pinned = if self.door.config.transport == Transport::Pinned { PINNED } else { "" };
         // Never half written: `enrol` may read it at any moment.
-        let path = self.config.data.join(URL_FILE);
+        let path = self.door.config.data.join(URL_FILE);
         let draft = path.with_extension("new");
-        let written = private_file(&draft).and_then(|mut file| file.write_all(url.as_bytes()));
+        let written = private_file(&draft).and_then(|mut file| writeln!(file, "{url}\n{pinned}"));
         if let Err(error) = written.and_then(|()| std::fs::rename(&draft, &path)) {
             tracing::warn!(%error, "the relay's address could not be noted; give it to `enrol` with --url");
         }
@@ -231,13 +278,20 @@ pub async fn run(listener: TcpListener, shutdown: impl Future<Output = ()>, conf
 }
 
 /// Does at every full hour what the time asks for. Never returns.
-async fn sweep(hub: Arc<Hub>, every: Duration) {
+async fn sweep(hub: Arc<Hub>, spool: Arc<dyn Spool>, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut swept = None;
+    let (mut expired, mut swept) = (None, None);
     loop {
         ticks.tick().await;
         let hour = hub.now().hour();
+        // Before the epoch turns: what expires now is unreadable an hour earlier.
+        if expired != Some(hour) {
+            match hub.expire(&spool).await {
+                Ok(()) => expired = Some(hour),
+                Err(error) => tracing::warn!(%error, "what expires could not be looked up; trying again"),
+            }
+        }
         if swept != Some(hour) {
             swept = Some(hour);
             hub.sweep().await;

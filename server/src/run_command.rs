@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tacit_server::Relay;
 use tacit_server::settings::{LogFormat, Settings};
 use tokio::net::TcpListener;
@@ -9,20 +10,24 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 
-use crate::Failure;
 use crate::args::Run;
+use crate::{Failure, supervisor};
 
 pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     let settings = args.settings()?;
     start_log(&settings)?;
     let (listen, config) = (settings.listen()?, settings.config()?);
+    allow_many_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(listen);
         let listener = listener.await.map_err(|error| format!("{listen} cannot be listened on: {error}"))?;
         let relay = Relay::open(config)?;
         let shutdown = until_told_to_end()?;
+        reload_when_told_to(&relay)?;
         announce(&listener, &relay, args)?;
+        supervisor::ready();
+        tokio::spawn(supervisor::live());
         relay.serve(listener, shutdown).await?;
         Ok(())
     })
@@ -43,12 +48,20 @@ fn start_log(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Every connection is a file; many systems allow a process 1,024 at first, and many more if it asks.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 /// Says that it serves, and on an empty relay what to do next.
 fn announce(listener: &TcpListener, relay: &Relay, args: &Run) -> Result<(), Failure> {
     // Whoever waits for the next line may run `enrol` at once.
     relay.note_url(listener.local_addr()?);
     let mut out = stdout().lock();
-    writeln!(out, "ready ws://{}", listener.local_addr()?)?;
+    writeln!(out, "ready {}", relay.listening_url(listener.local_addr()?))?;
     if relay.is_empty() {
         writeln!(out, "Nobody is enrolled here yet. For each therapist, run")?;
         writeln!(out, "    tacit-server enrol{}", args.place())?;
@@ -64,11 +77,24 @@ fn until_told_to_end() -> Result<impl Future<Output = ()>, Failure> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
         either(&mut terminate, &mut interrupt).await;
+        supervisor::ending();
         tokio::spawn(async move {
             either(&mut terminate, &mut interrupt).await;
             std::process::exit(1);
         });
     })
+}
+
+/// SIGHUP: certificate files changed. It never ends the program.
+fn reload_when_told_to(relay: &Relay) -> Result<(), Failure> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let reload = relay.reloader();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload();
+        }
+    });
+    Ok(())
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {

@@ -10,9 +10,12 @@ use tacit_proto::frame::{
 };
 use tacit_proto::{Challenge, Command, EndOf, EndPublic, Proof, RelaySessionKey, SealedBox};
 
+use crate::addresses::Address;
 use crate::channel::ProtocolError;
+use crate::counters::Counter;
 use crate::effect::{Asker, Attachment};
 use crate::hub::{Hub, Scratch};
+use crate::limits::{Guest, Limits};
 use crate::lock;
 use crate::mailbox::{Conn, Mailbox};
 use crate::proven;
@@ -21,13 +24,15 @@ use crate::proven;
 const MAX_HANDLES: usize = 4_096;
 
 /// Bytes of boxes that are taken for writing at once. What does not fit waits in its backlog.
-const WRITE_BUDGET: usize = 64 * 1024;
+pub(crate) const WRITE_BUDGET: usize = 64 * 1024;
 
 /// Proofs that are checked before other connections get a turn: some 0.1 ms each.
 const PROOFS_AT_A_TIME: usize = 8;
 
 pub(crate) struct Session {
     hub: Arc<Hub>,
+    limits: Arc<Limits>,
+    address: Option<Address>,
     mailbox: Arc<Mailbox>,
     key: RelaySessionKey,
     /// Given out and not known to be gone. The channels know what is live.
@@ -42,9 +47,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(hub: Arc<Hub>, most_in_flight: u32) -> Self {
+    pub(crate) fn new(hub: Arc<Hub>, most_in_flight: u32, guest: &Guest) -> Self {
         Self {
             hub,
+            limits: Arc::clone(guest.limits()),
+            address: guest.address(),
             mailbox: Arc::default(),
             key: RelaySessionKey::draw(&mut rand_core::UnwrapErr(getrandom::SysRng)),
             handles: HashMap::new(),
@@ -112,6 +119,13 @@ impl Session {
         !self.ready.is_empty()
     }
 
+    /// Lets go of memory that only helps while there is something to do.
+    pub(crate) fn rest(&mut self) {
+        self.scratch = Scratch::default();
+        self.ready.shrink_to_fit();
+        self.mailbox.rest();
+    }
+
     // In.
 
     /// Does what a frame asks for. Every request is answered exactly once, through the mailbox.
@@ -134,6 +148,10 @@ impl Session {
                 let at = self.attachment(handle);
                 self.hub.send(&mut self.scratch, of, &at, n, asker, sealed);
             }
+            // A device that holds an end is known to be none who guesses, whoever else is at its address.
+            Request::Attach { .. } if !self.has_proven && !self.limits.may_guess(self.address) => {
+                self.hub.refuse(&asker, Refusal::TooFast);
+            }
             Request::Attach { items, window } => self.attach(id, &items, window).await,
             Request::Rekey { handle, new_key, proof } => self.rekey(asker, handle, new_key, &proof).await,
             Request::Close { handle } => {
@@ -144,13 +162,18 @@ impl Session {
                     None => self.hub.refuse(&asker, Refusal::NotAllowed),
                 }
             }
+            Request::Open(_) | Request::Enrol { .. } if !self.limits.may_guess(self.address) => {
+                self.hub.refuse(&asker, Refusal::TooFast);
+            }
             Request::Open(open) => {
                 self.hub.queue.has_room().await;
-                self.hub.open(&mut self.scratch, &open, asker);
+                let was_good = self.hub.open(&mut self.scratch, &open, asker);
+                self.guessed(was_good);
             }
             Request::Enrol { code, permit_hashes } => {
                 self.hub.queue.has_room().await;
-                self.hub.enrol(&code, permit_hashes, asker).await;
+                let was_good = self.hub.enrol(&code, permit_hashes, asker).await;
+                self.guessed(was_good);
             }
             Request::Ping => {
                 self.forget_dead_handles();
@@ -176,16 +199,18 @@ impl Session {
         // Others may leave events for a new handle while the rest is checked: the answer goes before them.
         let before = self.mailbox.len();
         let mut results = Vec::with_capacity(items.len());
-        for (number, item) in items.iter().enumerate() {
-            if number % PROOFS_AT_A_TIME == PROOFS_AT_A_TIME - 1 {
-                tokio::task::yield_now().await;
-            }
-            results.push(self.attach_one(item, window));
+        for items in items.chunks(PROOFS_AT_A_TIME) {
+            self.limits.proofs(items.len(), self.has_proven).await;
+            results.extend(items.iter().map(|item| self.attach_one(item, window)));
+            tokio::task::yield_now().await;
         }
         let used = results.iter().filter(|result| **result == Err(Refusal::Used)).count();
         if used > 0 {
             // Who tried the invite may know that it was used only when the opener is sure to be told.
             self.mailbox.until_tried_noted(used).await;
+        }
+        for why in results.iter().filter_map(|result| result.as_ref().err()) {
+            self.hub.counters.add(Counter::Refused(*why), 1);
         }
         self.mailbox.answer_at(before, id, Answer::Attach(results));
     }
@@ -193,6 +218,7 @@ impl Session {
     fn attach_one(&mut self, item: &AttachItem, window: Window) -> Result<Attached, Refusal> {
         let keys = self.hub.keys(item.of);
         let proven = proven::check(&self.key, &keys, item.of, &Command::Attach, &item.proof);
+        self.guessed(proven.is_some());
         let proven = proven.ok_or(Refusal::NotAllowed)?;
         if self.handles.len() >= MAX_HANDLES {
             self.forget_dead_handles();
@@ -215,10 +241,19 @@ impl Session {
         let Some(of) = self.handles.get(&handle).copied() else {
             return self.hub.refuse(&asker, Refusal::NotAllowed);
         };
+        self.limits.proofs(1, self.has_proven).await;
         let (keys, at) = (self.hub.keys(of), self.attachment(handle));
-        match proven::check(&self.key, &keys, of, &Command::Rekey(&new_key), proof) {
+        let proven = proven::check(&self.key, &keys, of, &Command::Rekey(&new_key), proof);
+        self.guessed(proven.is_some());
+        match proven {
             Some(proven) => self.hub.rekey(&mut self.scratch, &proven, at, new_key, asker),
             None => self.hub.refuse(&asker, Refusal::NotAllowed),
+        }
+    }
+
+    fn guessed(&self, was_right: bool) {
+        if !was_right {
+            self.limits.guessed_wrong(self.address);
         }
     }
 

@@ -3,12 +3,12 @@
 //! limit.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Deserializer};
 use tacit_proto::link::RelayAddress;
 
@@ -16,7 +16,7 @@ use crate::Config;
 use crate::config::{Acme, Transport};
 
 /// Where a relay listens if it is not told.
-pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7443);
 
 /// Where a relay keeps its data if it is not told.
 pub const DEFAULT_DATA: &str = "tacit-data";
@@ -177,7 +177,8 @@ settings! {
     /// With tls = "acme": the root certificate, PEM, by which the authority itself is known, if it is a private one.
     #[arg(value_name = "FILE")]
     acme_root: PathBuf, "TACIT_ACME_ROOT";
-    /// The proxies whose word on a device's address is taken, for limits per address: 127.0.0.1, 10.0.0.0/8.
+    /// With tls = "proxy": the proxies whose word on a device's address is taken, for limits per address: 10.0.0.0/8
+    /// [default: those on this machine].
     #[arg(value_name = "NETS", value_parser = networks)]
     #[serde(deserialize_with = "network_list")]
     trusted_proxies: Networks, "TACIT_TRUSTED_PROXIES";
@@ -262,8 +263,14 @@ where
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(pub Vec<IpNet>);
 
+/// Where a proxy is if nobody says.
+fn this_machine() -> Vec<IpNet> {
+    let v4 = Ipv4Net::new(Ipv4Addr::LOCALHOST, 8).map(|net| IpNet::V4(net.trunc()));
+    v4.into_iter().chain([IpNet::from(IpAddr::V6(Ipv6Addr::LOCALHOST))]).collect()
+}
+
 fn network(text: &str) -> Result<IpNet, String> {
-    let alone = || text.parse::<std::net::IpAddr>().map(IpNet::from);
+    let alone = || text.parse::<IpAddr>().map(IpNet::from);
     text.parse()
         .or_else(|_| alone())
         .map_err(|_| "a network is an address, or one with a length: 10.0.0.0/8".to_owned())
@@ -394,7 +401,10 @@ impl Settings {
             |file: &Option<PathBuf>, key, why| file.clone().ok_or(SettingsError::Missing { tls: "files", key, why });
         Ok(match self.tls() {
             Tls::Off => Transport::Plain { trusted_proxies: Vec::new() },
-            Tls::Proxy => Transport::Plain { trusted_proxies: self.trusted_proxies.clone().unwrap_or_default().0 },
+            Tls::Proxy => {
+                let trusted = self.trusted_proxies.clone().map_or_else(this_machine, |Networks(trusted)| trusted);
+                Transport::Plain { trusted_proxies: trusted }
+            }
             Tls::Files => Transport::Files {
                 certificate: needed(&self.certificate, "certificate", "the file with the certificate chain, PEM")?,
                 private_key: needed(&self.private_key, "private_key", "the file with the certificate's key, PEM")?,
@@ -567,6 +577,13 @@ mod tests {
         let proxies = parse("tls = \"proxy\"\ntrusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\", \"::1\"]").unwrap();
         assert_eq!(proxies.trusted_proxies, Some(networks("127.0.0.1, 10.0.0.0/8,::1").unwrap()));
         assert!(parse("trusted_proxies = [\"localhost\"]").is_err());
+        let trusted = |text: &str| match parse(text).unwrap().config().unwrap().transport {
+            Transport::Plain { trusted_proxies } => trusted_proxies,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(trusted("tls = \"proxy\""), networks("127.0.0.0/8, ::1").unwrap().0);
+        assert_eq!(trusted("tls = \"proxy\"\ntrusted_proxies = []"), []);
+        assert_eq!(trusted("trusted_proxies = [\"10.0.0.0/8\"]"), [], "without a proxy, nobody's word is taken");
     }
 
     #[test]

@@ -8,20 +8,32 @@
 
 mod batch;
 mod chain;
+mod enrolments;
 mod epoch;
 mod fault;
+mod maintenance;
+mod migration;
+mod opening;
 mod overlay;
 mod recovery;
 mod redb_spool;
 mod rows;
+mod snapshot;
 mod storage;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod wrap;
 
+pub use enrolments::{EnrolmentId, NotAnEnrolmentId, SpentCode};
+pub use maintenance::Compaction;
+pub use migration::Migration;
 pub use redb_spool::RedbSpool;
-pub(crate) use storage::DATABASE;
+pub use snapshot::KeptRow;
+pub(crate) use storage::{Aside, DATABASE};
 pub use storage::{DataDir, Storage};
+
+use std::ops::ControlFlow;
 
 use tacit_proto::{ChannelId, EndOf, EndPublic, EnrolCodeHash, Incarnation, PermitHash, SealedBox, SizeClass};
 
@@ -111,10 +123,25 @@ pub enum Change {
         /// When the spent code may be forgotten.
         forget: Hour,
     },
-    /// A permit was spent: it is forgotten, and tied to nothing.
+    /// A permit was spent or revoked: it is forgotten, and tied to nothing.
     SpendPermit(PermitHash),
     /// A spent code need no longer be remembered.
     ForgetEnrolment(EnrolCodeHash),
+}
+
+impl Change {
+    /// How many rows it touches: what a transaction is measured by.
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            Self::Remove { keys, .. } => keys.len(),
+            Self::Enrol { permits, .. } => 1 + permits.len(),
+            Self::Append { .. }
+            | Self::PutChannel(..)
+            | Self::ForgetChannel(_)
+            | Self::SpendPermit(_)
+            | Self::ForgetEnrolment(_) => 1,
+        }
+    }
 }
 
 /// A box that waits, as found at start-up. The box itself stays on disk.
@@ -128,6 +155,19 @@ pub struct Waiting {
     pub class: SizeClass,
 }
 
+/// A place in the order in which boxes expire. Only a spool knows what it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DueAt(pub [u8; 16]);
+
+/// A waiting box whose hour has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Its place among those.
+    pub at: DueAt,
+    /// The recipient's end.
+    pub of: EndOf,
+}
+
 /// Everything a relay needs to go on where it stopped.
 #[derive(Debug)]
 pub struct Recovered {
@@ -137,11 +177,10 @@ pub struct Recovered {
     pub channels: Vec<(ChannelId, ChannelRow)>,
     /// All waiting boxes, ascending by seq within each end.
     pub waiting: Vec<Waiting>,
-    /// All unspent permits.
-    pub permits: Vec<PermitHash>,
-    /// Spent enrolment codes: the hash of the permits given under each (to answer a repeated request), and when to
-    /// forget it.
-    pub enrolments: Vec<(EnrolCodeHash, Vec<PermitHash>, Hour)>,
+    /// All unspent permits, and which enrolment gave each.
+    pub permits: Vec<(PermitHash, EnrolmentId)>,
+    /// The enrolment codes that were spent and are not forgotten yet.
+    pub enrolments: Vec<(EnrolCodeHash, SpentCode)>,
 }
 
 /// Why the spool could not do something. Nothing that was committed before is lost by it.
@@ -162,6 +201,14 @@ pub enum SpoolError {
     /// Made by a newer version.
     #[error("the data folder was written by a newer tacit-server; install that version")]
     NewerFormat,
+    /// Nothing is there.
+    #[error("there is no spool in this data folder; check which folder was meant")]
+    NoSpool,
+    /// Something is there that would be lost.
+    #[error(
+        "this data folder has a spool already; give an empty folder, or move its spool.redb and epoch.keys away first"
+    )]
+    HasSpool,
 }
 
 /// Durable storage of a relay. Blocking: called from the committer's thread and from reader threads, never from async
@@ -178,6 +225,19 @@ pub trait Spool: Send + Sync + 'static {
     /// # Errors
     /// [`SpoolError::Read`] if the disk cannot be read now; [`SpoolError::Damaged`] if a box cannot be read back.
     fn load(&self, of: EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, SpoolError>;
+
+    /// Finds waiting boxes that expire at `hour` or before: the first ones after a place, at most `most` of them.
+    ///
+    /// # Errors
+    /// [`SpoolError::Read`] if the disk cannot be read now; [`SpoolError::Damaged`] if a row cannot be read back.
+    fn due(&self, hour: Hour, after: Option<DueAt>, most: usize) -> Result<Vec<Due>, SpoolError>;
+
+    /// Hands over what a backup keeps, row by row, all as of one moment. No box is among it, and no key to one. Whoever
+    /// takes the rows may break off.
+    ///
+    /// # Errors
+    /// [`SpoolError::Read`] if the disk cannot be read now; [`SpoolError::Damaged`] if a row cannot be read back.
+    fn snapshot(&self, take: &mut dyn FnMut(KeptRow) -> ControlFlow<()>) -> Result<(), SpoolError>;
 
     /// Ends the epoch: wraps the live backlog keys anew and destroys the key of the epoch before, so that what was
     /// deleted then can never be opened again. Called hourly.

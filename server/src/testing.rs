@@ -1,19 +1,22 @@
 //! A spool in memory for the tests of the deterministic parts. It checks what every spool may rely on.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tacit_proto::{ChannelId, EndOf, Incarnation, PermitHash, SealedBox};
 
 use crate::lock;
-use crate::spool::{BoxKey, Change, ChannelRow, Recovered, Spool, SpoolError, Waiting};
+use crate::spool::{
+    BoxKey, Change, ChannelRow, Due, DueAt, EnrolmentId, Hour, KeptRow, Recovered, Spool, SpoolError, Waiting,
+};
 
 #[derive(Clone, Debug, Default)]
 struct Rows {
     boxes: BTreeMap<(EndOf, u64), (BoxKey, SealedBox)>,
     channels: HashMap<ChannelId, ChannelRow>,
-    permits: BTreeSet<PermitHash>,
+    permits: BTreeMap<PermitHash, EnrolmentId>,
 }
 
 #[derive(Debug, Default)]
@@ -21,6 +24,7 @@ pub(crate) struct MemorySpool {
     rows: Mutex<Rows>,
     pub(crate) fails: AtomicBool,
     pub(crate) appends: AtomicU64,
+    longest: AtomicUsize,
 }
 
 impl MemorySpool {
@@ -32,6 +36,11 @@ impl MemorySpool {
         self.appends.load(Ordering::SeqCst)
     }
 
+    /// Rows in the longest transaction so far.
+    pub(crate) fn longest(&self) -> usize {
+        self.longest.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn boxes_at(&self, end: EndOf) -> Vec<SealedBox> {
         lock(&self.rows).boxes.range((end, 0)..=(end, u64::MAX)).map(|(_, (_, sealed))| sealed.clone()).collect()
     }
@@ -41,11 +50,11 @@ impl MemorySpool {
     }
 
     pub(crate) fn add_permit(&self, permit: PermitHash) {
-        lock(&self.rows).permits.insert(permit);
+        lock(&self.rows).permits.insert(permit, EnrolmentId::BEFORE_FORMAT_2);
     }
 
     pub(crate) fn has_permit(&self, permit: PermitHash) -> bool {
-        lock(&self.rows).permits.contains(&permit)
+        lock(&self.rows).permits.contains_key(&permit)
     }
 
     pub(crate) fn recovered(&self) -> Recovered {
@@ -58,7 +67,7 @@ impl MemorySpool {
                 .iter()
                 .map(|((of, _), (key, sealed))| Waiting { of: *of, key: *key, class: sealed.class() })
                 .collect(),
-            permits: rows.permits.iter().copied().collect(),
+            permits: rows.permits.clone().into_iter().collect(),
             enrolments: Vec::new(),
         }
     }
@@ -86,8 +95,12 @@ impl Rows {
                 assert!(!self.boxes.keys().any(|(of, _)| of.channel == *id), "backlogs are removed before");
                 assert!(self.channels.remove(id).is_some(), "only what exists is forgotten");
             }
-            Change::SpendPermit(permit) => assert!(self.permits.remove(permit), "only an unspent permit is spent"),
-            Change::Enrol { permits, .. } => self.permits.extend(permits),
+            Change::SpendPermit(permit) => {
+                assert!(self.permits.remove(permit).is_some(), "only an unspent permit is spent");
+            }
+            Change::Enrol { code, permits, .. } => {
+                self.permits.extend(permits.iter().map(|permit| (*permit, EnrolmentId::of(code))));
+            }
             Change::ForgetEnrolment(_) => {}
         }
     }
@@ -98,6 +111,7 @@ impl Spool for MemorySpool {
         if self.fails.load(Ordering::SeqCst) {
             return Err(SpoolError::Write("the disk is full".to_owned()));
         }
+        self.longest.fetch_max(batch.iter().map(Change::rows).sum(), Ordering::SeqCst);
         let mut rows = lock(&self.rows);
         for change in batch {
             rows.make(change);
@@ -114,7 +128,29 @@ impl Spool for MemorySpool {
         Ok(boxes.map(|((_, seq), (_, sealed))| (*seq, sealed.clone())).collect())
     }
 
-    fn turn_epoch(&self) -> Result<(), SpoolError> {
+    fn due(&self, hour: Hour, after: Option<DueAt>, most: usize) -> Result<Vec<Due>, SpoolError> {
+        let at = |of: &EndOf, seq: u64| {
+            let mut at = *of.channel.as_bytes();
+            at[0] = of.end.number();
+            at[8..].copy_from_slice(&seq.to_be_bytes());
+            DueAt(at)
+        };
+        let rows = lock(&self.rows);
+        let due = rows.boxes.iter().filter(|(_, (key, _))| key.expires <= hour);
+        let mut due: Vec<_> = due.map(|((of, seq), _)| Due { at: at(of, *seq), of: *of }).collect();
+        due.sort_by_key(|due| due.at);
+        Ok(due.into_iter().filter(|due| after.is_none_or(|after| due.at > after)).take(most).collect())
+    }
+
+    fn snapshot(&self, take: &mut dyn FnMut(KeptRow) -> ControlFlow<()>) -> Result<(), SpoolError> {
+        let rows = lock(&self.rows);
+        let channels = rows.channels.iter().map(|(id, row)| KeptRow::Channel(*id, row.clone()));
+        let permits = rows.permits.iter().map(|(permit, id)| KeptRow::Permit(*permit, *id));
+        let _ = channels.chain(permits).try_for_each(take);
         Ok(())
+    }
+
+    fn turn_epoch(&self) -> Result<(), SpoolError> {
+        self.commit(&[])
     }
 }

@@ -216,7 +216,8 @@ async fn when_the_disk_runs_short_new_channels_are_refused_first_then_floods_and
     }
     let open = Pair::draw();
     loop {
-        match stranger.ask(open.open_request(&permit, 3_600)).await {
+        // A connection that proved an end may ask for long.
+        match client.ask(open.open_request(&permit, 3_600)).await {
             Answer::Done => break,
             busy => assert_eq!(busy, refused(Refusal::Busy)),
         }

@@ -6,11 +6,11 @@ mod support;
 
 use std::path::PathBuf;
 
-use support::{TestRelay, accepted};
+use support::{Pair, TestRelay, accepted, enrol};
 use tacit_proto::End;
-use tacit_proto::frame::Event;
+use tacit_proto::frame::{Answer, Event, Refusal, Request};
 use tacit_server::control::{Ask, AskError, Reply, ask};
-use tacit_server::{Pressure, Status};
+use tacit_server::{Pressure, Revoked, Status};
 
 async fn asked(relay: &TestRelay, what: Ask) -> Reply {
     let data: PathBuf = relay.data.path().to_owned();
@@ -33,7 +33,7 @@ async fn status_tells_how_the_relay_is() {
     let status = status(&relay).await;
     assert_eq!((status.holds.channels, status.holds.attached, status.holds.boxes), (1, 1, 1));
     assert_eq!(status.holds.bytes, support::sealed(1).len() as u64);
-    assert!(status.counted.contains(&("accepted".to_owned(), 1)), "{:?}", status.counted);
+    assert_eq!(status.counted["accepted"], 1);
     assert_eq!((status.pressure, status.spool_writable, status.drained), (Pressure::Calm, true, None));
     assert!(status.usage.spool_file > 0 && status.usage.disk_free > 0);
 }
@@ -73,6 +73,31 @@ async fn a_drained_relay_ends_well_and_serves_after_its_restart() {
     assert_eq!(asked(&relay, Ask::Drain { notice: String::new() }).await, Reply::Done);
     let relay = TestRelay::start_on(relay.end().await, |_| ()).await;
     assert_eq!(pair.attach(&relay, End::A).await.0.pong().await.len(), 1);
+}
+
+#[tokio::test]
+async fn enrolments_are_listed_and_revoked_while_channels_of_theirs_go_on() {
+    let relay = TestRelay::start().await;
+    let Reply::Enrolments(none) = asked(&relay, Ask::Enrolments).await else { panic!() };
+    assert_eq!(none, []);
+    let (unused, used) = (relay.offer(5, u64::MAX), relay.offer(3, u64::MAX));
+    let permits = enrol(&mut relay.connect().await, &used, 3).await;
+    let pair = Pair::open(&mut relay.connect().await, &permits[0]).await;
+    let Reply::Enrolments(all) = asked(&relay, Ask::Enrolments).await else { panic!() };
+    let told: Vec<_> = all.iter().map(|one| (one.channels_left, one.channels_given, one.link_until)).collect();
+    assert_eq!(told, [(5, Some(5), Some(u64::MAX)), (2, Some(3), None)]);
+
+    for (enrolment, permits, unused_code) in [(&all[0].enrolment, 0, true), (&all[1].enrolment, 2, false)] {
+        let revoked = Revoked { permits, unused_code, durable: true };
+        assert_eq!(asked(&relay, Ask::Revoke { enrolment: enrolment.clone() }).await, Reply::Revoked(revoked));
+        let again = asked(&relay, Ask::Revoke { enrolment: enrolment.clone() }).await;
+        assert!(matches!(again, Reply::Refused(why) if why.contains("nothing") || why.contains("anything left")));
+    }
+    let client = &mut relay.connect().await;
+    let refused = Answer::Refused(Refusal::NoPermit);
+    assert_eq!(client.ask(Pair::draw().open_request(&permits[1], 3_600)).await, refused);
+    assert_eq!(client.ask(Request::Enrol { code: unused, permit_hashes: vec![support::permit_hash()] }).await, refused);
+    assert!(client.attach(pair.of(End::A), &pair.a).await.is_ok());
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use support::{Client, Pair, enrol, rng, sealed};
 use tacit_proto::frame::{Answer, Event, Refusal, Request};
 use tacit_proto::{End, EndKey, EndOf, EnrolCode, Permit, SealedBox};
-use tacit_server::spool::{Change, RedbSpool, Spool, SpoolError};
+use tacit_server::spool::{Change, Due, DueAt, Hour, KeptRow, RedbSpool, Spool, SpoolError};
 use tacit_server::{Config, Enrolments, Offer, Relay};
 use tempfile::TempDir;
 use tokio::io::DuplexStream;
@@ -39,6 +40,14 @@ impl Spool for FullAtTimes {
 
     fn load(&self, of: EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, SpoolError> {
         self.spool.load(of, from, most)
+    }
+
+    fn due(&self, hour: Hour, after: Option<DueAt>, most: usize) -> Result<Vec<Due>, SpoolError> {
+        self.spool.due(hour, after, most)
+    }
+
+    fn snapshot(&self, take: &mut dyn FnMut(KeptRow) -> ControlFlow<()>) -> Result<(), SpoolError> {
+        self.spool.snapshot(take)
     }
 
     fn turn_epoch(&self) -> Result<(), SpoolError> {

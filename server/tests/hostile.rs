@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use support::{Client, TestRelay, patiently, sealed, sealed_of};
+use support::{TestRelay, patiently, sealed, sealed_of};
 use tacit_proto::frame::{Answer, Event, Handle, Request, ToRelay};
 use tacit_proto::limits::MAX_FRAME;
 use tacit_proto::{End, SizeClass};
@@ -126,19 +126,6 @@ async fn a_device_that_does_not_read_is_closed_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_for_a_place() {
-    let relay = TestRelay::start_with(|config| config.abuse.connections = 1).await;
-    let first = relay.connect().await;
-    let addr = relay.addr;
-    let second = tokio::spawn(async move { Client::connect(addr).await.pong().await });
-    let mut first = first;
-    assert_eq!(first.pong().await, []);
-    assert_eq!(relay.counters.get(Counter::Connections), 1);
-    drop(first);
-    assert_eq!(patiently(second).await.unwrap(), []);
-}
-
-#[tokio::test]
 async fn a_device_that_vanishes_leaves_its_boxes_to_its_next_connection() {
     let relay = TestRelay::start_with(|config| config.grace = Duration::from_secs(3_600)).await;
     let pair = relay.pair().await;
@@ -182,6 +169,28 @@ async fn a_request_for_anything_else_is_answered_with_a_line_that_helps() {
         assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{request:.40} got {response}");
         assert!(response.ends_with('\n') && response.contains(line), "{request:.40} got {response}");
     }
+}
+
+#[tokio::test]
+async fn a_browser_gets_its_page_and_head_gets_the_header_alone() {
+    let relay = TestRelay::start().await;
+    for path in ["/", "/i"] {
+        let page = http(&relay, &format!("GET {path} HTTP/1.1\r\nHost: r\r\nAccept: text/html\r\n\r\n")).await;
+        assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.ends_with("</html>\n"), "{page}");
+        let head = http(&relay, &format!("HEAD {path} HTTP/1.1\r\nHost: r\r\n\r\n")).await;
+        assert_eq!(head, page.split_inclusive("\r\n\r\n").next().unwrap());
+    }
+    assert_eq!(relay.counters.get(Counter::Connections), 0, "a page is no connection of a device");
+}
+
+#[tokio::test]
+async fn what_a_refused_request_still_sends_does_not_destroy_the_answer() {
+    let relay = TestRelay::start().await;
+    let body = "x".repeat(60_000);
+    let request = format!("POST / HTTP/1.1\r\nHost: r\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let response = http(&relay, &request).await;
+    assert!(response.starts_with("HTTP/1.1 405 ") && response.contains("Allow: GET, HEAD\r\n"), "{response}");
+    assert!(response.ends_with("Use GET.\n"), "{response}");
 }
 
 #[tokio::test]

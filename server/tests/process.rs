@@ -85,8 +85,8 @@ impl Drop for Process {
 
 fn link(data: &Path, more: &[&str]) -> EnrolmentLink {
     let printed = output(program().args(["enrol", "--data"]).arg(data).args(more));
-    assert_eq!(text(&printed.stderr), "");
     assert!(printed.status.success());
+    assert!(text(&printed.stderr).starts_with("Enrolment "), "how to revoke it, beside the link");
     let lines: Vec<&str> = text(&printed.stdout).lines().collect();
     assert_eq!(lines.len(), 1, "the link and nothing else");
     EnrolmentLink::parse(lines[0]).unwrap()
@@ -144,6 +144,31 @@ async fn an_expired_link_enrols_nobody() {
 }
 
 #[test]
+fn an_enrolment_is_listed_and_revoked_whether_the_relay_runs_or_not() {
+    let (_folder, data) = data();
+    let listed = || text(&output(program().args(["enrolments", "--data"]).arg(&data)).stdout).to_owned();
+    let enrolled = || {
+        let link = link(&data, &["--channels", "7"]);
+        tacit_server::spool::EnrolmentId::of(&link.code.hash()).to_hex()
+    };
+    let revoke = |id: &str| {
+        let revoked = output(program().args(["revoke", id, "--data"]).arg(&data));
+        assert!(revoked.status.success(), "{}", text(&revoked.stderr));
+    };
+    let first = enrolled();
+    assert!(listed().starts_with(&format!("{first}  7 of 7 channels left, link not used yet, good for ")));
+    revoke(&first);
+    let _relay = Process::start(&data);
+    assert!(listed().starts_with("No enrolment"), "{}", listed());
+    let second = enrolled();
+    assert!(listed().starts_with(&second));
+    revoke(&second);
+    fails(program().args(["revoke", &second, "--data"]).arg(&data), 1, "anything left to revoke");
+    fails(program().args(["revoke", "nonsense", "--data"]).arg(&data), 1, "16 hexadecimal digits");
+    assert!(listed().starts_with("No enrolment"));
+}
+
+#[test]
 fn a_configuration_file_says_the_same_to_both_commands() {
     let (folder, data) = data();
     let file = folder.path().join("tacit.toml");
@@ -157,6 +182,55 @@ fn a_configuration_file_says_the_same_to_both_commands() {
     let over = self::link(&data, &["--url", "wss://other.example"]);
     assert_eq!(over.relay.address.as_str(), "wss://other.example");
     drop(relay);
+}
+
+#[test]
+fn init_writes_what_runs_and_never_over_what_is_there() {
+    let (folder, data) = data();
+    let init = || {
+        let mut init = program();
+        init.arg("init").arg("--folder").arg(folder.path()).arg("--data").arg(&data);
+        init.args(["--url", "ws://127.0.0.1:7443", "--tls", "off", "--operator", "A practice"]);
+        init
+    };
+    let written = output(&mut init());
+    assert!(written.status.success(), "{}", text(&written.stderr));
+    let config = folder.path().join("tacit.toml");
+    assert!(std::fs::read_to_string(folder.path().join("tacit-server.service")).unwrap().contains("ExecStart="));
+    fails(&mut init(), 1, "is left as it is");
+    fails(program().arg("init").arg("--folder").arg(&data), 1, "--url is missing");
+
+    let checked = output(program().arg("check-config").arg("--config").arg(&config));
+    assert!(text(&checked.stdout).starts_with("The configuration can be used."), "{}", text(&checked.stderr));
+    let _relay = Process::start_with(program().arg("--config").arg(&config).args(["--listen", "127.0.0.1:0"]));
+    let status = output(program().args(["status", "--json", "--config"]).arg(&config));
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["hold"], 21 * 24 * 3_600);
+    for command in ["drain", "resume"] {
+        assert!(output(program().arg(command).arg("--config").arg(&config)).status.success());
+    }
+}
+
+#[test]
+fn the_doctor_finds_what_is_bad_and_says_what_to_do() {
+    let (_folder, data) = data();
+    let examined = |more: &[&str]| {
+        let examined = output(
+            program().args(["doctor", "--data"]).arg(&data).envs(more.iter().filter_map(|set| set.split_once('='))),
+        );
+        (text(&examined.stdout).to_owned(), examined.status.success())
+    };
+    let _relay = Process::start_with(program().args(["--listen", "127.0.0.1:0", "--data"]).arg(&data));
+    let (report, _) = examined(&[]);
+    assert!(report.contains("ok    relay          has been running"), "{report}");
+    assert!(report.contains("ok    data folder    is its owner's alone"), "{report}");
+    let (report, is_well) = examined(&["TACIT_TLS=pinned", "TACIT_URL=wss://no-such-name.invalid"]);
+    assert!(report.contains("BAD   name ") && report.contains("make an A or AAAA record"), "{report}");
+    assert!(!is_well);
+    std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    assert!(examined(&[]).0.contains("BAD   data folder    can be entered by others; chmod 700"));
+    let (report, _) = examined(&["TACIT_TLS=files"]);
+    assert!(report.contains("BAD   configuration  tls = \"files\" needs `certificate`"), "{report}");
 }
 
 // Errors.

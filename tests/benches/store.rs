@@ -168,7 +168,7 @@ fn pages(figures: &mut Figures, client: &Client, contact: &str, raw: &Connection
         page
     };
     let newest = in_turns(|| drop(black_box(history(None))), || read(f64::INFINITY));
-    figures.compare("history-newest-page", newest.0, "ms", ("raw-page", newest.1), newest.2);
+    figures.compare_rounds("history-newest-page", newest.0, "ms", ("raw-page", newest.1), newest.2);
     // The middle of the history, found the same way by both.
     let middle: (i64, Vec<u8>) = raw
         .query_row(
@@ -179,7 +179,7 @@ fn pages(figures: &mut Figures, client: &Client, contact: &str, raw: &Connection
         .unwrap();
     let id = hex::encode(middle.1);
     let older = in_turns(|| drop(black_box(history(Some(&id)))), || read(middle.0 as f64));
-    figures.compare("history-middle-page", older.0, "ms", ("raw-page", older.1), older.2);
+    figures.compare_rounds("history-middle-page", older.0, "ms", ("raw-page", older.1), older.2);
 }
 
 fn searches(figures: &mut Figures, client: &Client, contacts: &[String; 2]) {
@@ -229,7 +229,7 @@ fn main() {
             black_box(one);
         },
     );
-    figures.compare("opening", opening.0, "ms", ("raw-opening", opening.1), opening.2);
+    figures.compare_rounds("opening", opening.0, "ms", ("raw-opening", opening.1), opening.2);
     let mut listing: Vec<_> =
         (0..ROUNDS).map(|_| milliseconds(|| drop(black_box(client.contacts().unwrap())))).collect();
     figures.add("contacts", median(&mut listing), "ms");

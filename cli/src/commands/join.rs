@@ -25,7 +25,7 @@ pub(super) fn run(session: &Session, args: &args::Join, output: Output) -> Resul
     if claimed(session, &changes, &id, within)? == ContactState::Consenting {
         let offer = client.offer(id.clone())?;
         if !args.accept_terms && !agrees(&offer, output)? {
-            return Err(Failure::TermsNotAccepted(offer));
+            return Err(Failure::TermsNotAccepted(Box::new(offer)));
         }
         client.consent(id.clone())?;
     }

@@ -164,12 +164,18 @@ impl Engine {
             (why, _) if why.is_retry() => {
                 self.links.insert(row.key, Link::Later(now.steady + RETRY_MS));
             }
+            (Refusal::NotAllowed, KeyTried::Next) if self.invite_used.contains(&row.key) => {
+                self.end(tx, &row.key, EndedWhy::InviteUsed, false)?;
+            }
             (Refusal::NotAllowed, KeyTried::Next) if !row.close_due => {
                 // The key before it is tried at once.
                 self.next_key_refused.insert(row.key);
             }
             (Refusal::NotAllowed | Refusal::Gone, KeyTried::Invite) => {
                 self.end(tx, &row.key, EndedWhy::InviteExpired, false)?;
+            }
+            (Refusal::Used, KeyTried::Invite) if self.invite_used.insert(row.key) => {
+                self.next_key_refused.remove(&row.key);
             }
             (Refusal::Used, KeyTried::Invite) => self.end(tx, &row.key, EndedWhy::InviteUsed, false)?,
             // We closed it, and the relay knows.

@@ -198,7 +198,7 @@ fn the_largest_offer_fits_its_boxes() {
 
 fn agreed(pair: &mut Pair) -> [Vec<u64>; 2] {
     [&mut pair.practice, &mut pair.client].map(|side| {
-        let kept = side.change(|tx, row| consents(tx, row));
+        let kept = side.change(consents);
         kept.into_iter().map(|kept| kept.consent.body.terms_version).collect()
     })
 }

@@ -1,9 +1,9 @@
 //! The schema, as numbered steps. The number of those applied is the store's version, kept in `user_version`.
 //!
-//! To add one: put its SQL into `migrations/NAME.sql`, append it to [`STEPS`], and, if the version before it was
-//! released, keep two homes of that (`tests/tests/formats.rs` says how) for the test in `store/formats.rs`. Never edit a
-//! step that was released. A step runs without foreign keys, so that it may rebuild a table that others refer to; they are checked
-//! before it is committed.
+//! To add one: put its SQL into `migrations/NAME.sql`, append it to [`STEPS`], and, if the version before it was released,
+//! keep two homes of that one (`tests/tests/formats.rs` says how) for the test in `store/formats.rs`. Never edit a step
+//! that was released. A step runs without foreign keys, so that it may rebuild a table that others refer to; they are
+//! checked before it is committed.
 
 use rusqlite::{Connection, TransactionBehavior};
 

@@ -151,9 +151,8 @@ impl<C: Clone + PartialEq> Channel<C> {
         }
     }
 
-    /// Does what the time asks for. Returns how many boxes expired.
-    pub(crate) fn sweep(&mut self, cx: &mut Context<'_, C>) -> usize {
-        let expired = self.expire_boxes(cx, End::A) + self.expire_boxes(cx, End::B);
+    /// Does what the time asks for, but for boxes: see [`Channel::expire`].
+    pub(crate) fn sweep(&mut self, cx: &mut Context<'_, C>) {
         if self.rows.exists() && self.rows.in_flight.is_none() {
             let hour = cx.now.hour();
             match self.phase {
@@ -165,7 +164,6 @@ impl<C: Clone + PartialEq> Channel<C> {
                 _ => {}
             }
         }
-        expired
     }
 
     /// After a crash between a tombstone and the purge that follows it.

@@ -271,10 +271,10 @@ impl<C: Clone + PartialEq> Channel<C> {
         }
     }
 
-    /// Removes what was held for its time. Returns how many boxes that were.
-    pub(super) fn expire_boxes(&mut self, cx: &mut Context<'_, C>, end: End) -> usize {
+    /// Removes what was held for its time, at most so many boxes of it. Returns how many boxes that were.
+    pub(crate) fn expire(&mut self, cx: &mut Context<'_, C>, end: End, most: usize) -> usize {
         let of = self.of(end);
-        let expired = self.end_mut(end).backlog.expire(of, cx.now.hour(), cx.rules.hold, cx.fx);
+        let expired = self.end_mut(end).backlog.expire(of, cx.now, cx.rules.hold, most, cx.fx);
         if expired > 0 {
             self.shrunk(cx, end);
         }

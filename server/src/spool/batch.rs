@@ -1,38 +1,58 @@
 //! A batch of changes becomes one transaction.
 
-use std::collections::HashSet;
-use std::sync::Mutex;
+use std::collections::{HashMap, HashSet};
 
 use tacit_proto::{EndOf, SealedBox};
 
-use super::chain::{BacklogRow, Chains, Link, Nonces, Place, expiry, wrap_box};
+use super::chain::{BacklogRow, Link};
 use super::epoch::Keyring;
 use super::fault::Fault;
-use super::redb_spool::lock;
-use super::rows::{MAX_SEQ, box_key, channel_to_bytes, end_key, enrolment_to_bytes, expiry_key};
+use super::rows::{MAX_SEQ, box_key, channel_to_bytes, due_key, due_row, end_key, spent_code_to_bytes};
 use super::transaction::Tables;
-use super::{BoxKey, Change};
+use super::wrap::{Nonces, wrap_box};
+use super::{BoxKey, Change, EnrolmentId, SpentCode};
 
-/// What wraps the boxes of a batch.
-pub(super) struct Wrapping<'a> {
-    pub(super) keys: &'a Keyring,
-    pub(super) chains: &'a Mutex<Chains>,
+/// What appending goes on from, batch by batch.
+///
+/// The links are those of backlogs that are on the disk as of the last transaction: after one that failed, all of this is
+/// dropped and begun anew.
+#[derive(Default)]
+pub(super) struct Appending {
+    links: HashMap<EndOf, Link>,
+    row: Vec<u8>,
 }
 
-/// Makes all changes, in order.
-pub(super) fn apply(tables: &mut Tables<'_>, batch: &[Change], wrapping: &Wrapping<'_>) -> Result<(), Fault> {
+/// A box that is to be stored.
+struct Append<'a> {
+    name: [u8; 24],
+    to: EndOf,
+    key: BoxKey,
+    sealed: &'a SealedBox,
+}
+
+/// Makes all changes. Boxes are appended last, ordered by their keys: the rows next to each other are put one after the
+/// other. No other change of the batch can tell, since what is appended and removed within it is left out.
+pub(super) fn apply(
+    tables: &mut Tables<'_>,
+    batch: &[Change],
+    keys: &Keyring,
+    appending: &mut Appending,
+    mut drained: impl FnMut(&EndOf),
+) -> Result<(), Fault> {
     let passing = passing(batch);
-    let mut nonces = Nonces::draw()?;
+    let appends = appends(batch, &passing)?;
+    let goes_on = |of: &EndOf| appends.binary_search_by_key(&end_key(of), |append| end_key(&append.to)).is_ok();
     for (at, change) in batch.iter().enumerate() {
         match change {
-            Change::Append { to, key, sealed } => {
-                if !passing.contains(&(at, 0)) {
-                    append(tables, wrapping, &mut nonces, to, *key, sealed)?;
-                }
-            }
+            Change::Append { .. } => {}
             Change::Remove { of, keys } => {
                 let stored = keys.iter().enumerate().filter(|(item, _)| !passing.contains(&(at, *item)));
-                remove(tables, wrapping, of, stored.map(|(_, key)| key))?;
+                let removed = remove(tables, of, stored.map(|(_, key)| key))?;
+                if removed && !goes_on(of) && is_drained(tables, of)? {
+                    tables.backlogs.remove(end_key(of))?;
+                    appending.links.remove(of);
+                    drained(of);
+                }
             }
             Change::PutChannel(channel, row) => {
                 tables.channels.put(*channel.as_bytes(), &channel_to_bytes(row))?;
@@ -41,9 +61,10 @@ pub(super) fn apply(tables: &mut Tables<'_>, batch: &[Change], wrapping: &Wrappi
                 tables.channels.remove(*channel.as_bytes())?;
             }
             Change::Enrol { code, permits, forget } => {
-                tables.enrolments.put(*code.as_bytes(), &enrolment_to_bytes(permits, *forget))?;
+                let spent = SpentCode::of(permits, *forget);
+                tables.enrolments.put(*code.as_bytes(), &spent_code_to_bytes(&spent))?;
                 for permit in permits {
-                    tables.permits.put(*permit.as_bytes(), &[])?;
+                    tables.permits.put(*permit.as_bytes(), EnrolmentId::of(code).as_bytes())?;
                 }
             }
             Change::SpendPermit(permit) => {
@@ -54,14 +75,17 @@ pub(super) fn apply(tables: &mut Tables<'_>, batch: &[Change], wrapping: &Wrappi
             }
         }
     }
-    Ok(())
+    append(tables, keys, appending, &appends)
 }
 
 /// The boxes that come and go within the batch, which the disk need never see: the places of their appends and of their
 /// removals, as (change, item).
 fn passing(batch: &[Change]) -> HashSet<(usize, usize)> {
-    let mut appended = std::collections::HashMap::new();
     let mut passing = HashSet::new();
+    if !batch.iter().any(|change| matches!(change, Change::Remove { .. })) {
+        return passing;
+    }
+    let mut appended = HashMap::new();
     for (at, change) in batch.iter().enumerate() {
         match change {
             Change::Append { to, key, .. } => {
@@ -80,59 +104,78 @@ fn passing(batch: &[Change]) -> HashSet<(usize, usize)> {
     passing
 }
 
+/// The boxes that are to be stored, ordered by their keys.
+fn appends<'a>(batch: &'a [Change], passing: &HashSet<(usize, usize)>) -> Result<Vec<Append<'a>>, Fault> {
+    let mut appends = Vec::with_capacity(batch.len());
+    for (at, change) in batch.iter().enumerate() {
+        if let Change::Append { to, key, sealed } = change
+            && !passing.contains(&(at, 0))
+        {
+            if key.seq > MAX_SEQ {
+                return Err(Fault::Damaged("a seq beyond the highest one"));
+            }
+            appends.push(Append { name: box_key(to, key.seq), to: *to, key: *key, sealed });
+        }
+    }
+    appends.sort_unstable_by_key(|append| append.name);
+    Ok(appends)
+}
+
 fn append(
     tables: &mut Tables<'_>,
-    wrapping: &Wrapping<'_>,
-    nonces: &mut Nonces,
-    to: &EndOf,
-    key: BoxKey,
-    sealed: &SealedBox,
+    keys: &Keyring,
+    appending: &mut Appending,
+    appends: &[Append<'_>],
 ) -> Result<(), Fault> {
-    let BoxKey { seq, expires } = key;
-    if seq > MAX_SEQ {
-        return Err(Fault::Damaged("a seq beyond the highest one"));
-    }
-    let mut chains = lock(wrapping.chains);
-    let row = match tables.backlogs.get(&end_key(to))? {
-        Some(bytes) => BacklogRow::from_bytes(&bytes)?,
-        None => {
-            let base = Link::draw(seq)?;
-            let (epoch, epoch_key) = wrapping.keys.current().ok_or(Fault::Io("no epoch key yet".to_owned()))?;
-            let row = BacklogRow::wrap(to, &base, epoch, epoch_key)?;
-            tables.backlogs.put(end_key(to), &row.to_bytes())?;
-            chains.begin(to, row.clone(), base);
-            row
+    let mut nonces = Nonces::draw()?;
+    let Appending { links, row } = appending;
+    for boxes in appends.chunk_by(|one, next| one.to == next.to) {
+        let Some(first) = boxes.first() else { continue };
+        let mut link = link(tables, keys, links, &first.to, first.key.seq)?;
+        for Append { name, to, key, sealed } in boxes {
+            wrap_box(row, &mut link, &mut nonces, to, *key, sealed)?;
+            if let Some(replaced) = tables.boxes.put(*name, row)? {
+                tables.due.remove(due_key(replaced)?)?;
+            }
+            tables.due.put(due_key(row)?, &due_row(name, sealed.class()))?;
         }
-    };
-    let box_secret = chains.link(to, &row, wrapping.keys, Place::Append, seq)?.box_key();
-    drop(chains);
-    let wrapped = wrap_box(&box_secret, nonces, to, key, sealed)?;
-    let name = box_key(to, seq);
-    if let Some(replaced) = tables.boxes.put(name, &wrapped)? {
-        tables.expiry.remove(expiry_key(expiry(replaced)?, &name))?;
+        links.insert(first.to, link);
     }
-    tables.expiry.put(expiry_key(expires, &name), &[sealed.class().number()])?;
     Ok(())
 }
 
-/// What is no longer there is not missed: a removal may be repeated.
-fn remove<'a>(
+/// A link of an end's chain at or before a seq, and the backlog with it if there was none.
+fn link(
     tables: &mut Tables<'_>,
-    wrapping: &Wrapping<'_>,
-    of: &EndOf,
-    keys: impl Iterator<Item = &'a BoxKey>,
-) -> Result<(), Fault> {
+    keys: &Keyring,
+    links: &mut HashMap<EndOf, Link>,
+    to: &EndOf,
+    seq: u64,
+) -> Result<Link, Fault> {
+    if let Some(link) = links.remove(to).filter(|link| link.seq() <= seq) {
+        return Ok(link);
+    }
+    if let Some(row) = tables.backlogs.get(&end_key(to))? {
+        return BacklogRow::from_bytes(&row)?.unwrap(to, keys);
+    }
+    let link = Link::draw(seq)?;
+    let (epoch, epoch_key) = keys.current().ok_or(Fault::Io("no epoch key yet".to_owned()))?;
+    tables.backlogs.put(end_key(to), &BacklogRow::wrap(to, &link, epoch, epoch_key)?.to_bytes())?;
+    Ok(link)
+}
+
+/// What is no longer there is not missed: a removal may be repeated. Returns whether any was there.
+fn remove<'a>(tables: &mut Tables<'_>, of: &EndOf, keys: impl Iterator<Item = &'a BoxKey>) -> Result<bool, Fault> {
     let mut removed = false;
     for key in keys.filter(|key| key.seq <= MAX_SEQ) {
-        let name = box_key(of, key.seq);
-        if let Some(old) = tables.boxes.remove(name)? {
-            tables.expiry.remove(expiry_key(expiry(old)?, &name))?;
+        if let Some(old) = tables.boxes.remove(box_key(of, key.seq))? {
+            tables.due.remove(due_key(old)?)?;
             removed = true;
         }
     }
-    if removed && tables.boxes.first_within(&box_key(of, 0), &box_key(of, MAX_SEQ))?.is_none() {
-        tables.backlogs.remove(end_key(of))?;
-        lock(wrapping.chains).forget(of);
-    }
-    Ok(())
+    Ok(removed)
+}
+
+fn is_drained(tables: &mut Tables<'_>, of: &EndOf) -> Result<bool, Fault> {
+    Ok(tables.boxes.first_within(&box_key(of, 0), &box_key(of, MAX_SEQ))?.is_none())
 }

@@ -5,36 +5,45 @@ use std::collections::{HashMap, HashSet};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 use tacit_proto::{ChannelId, EndOf, EnrolCodeHash, Incarnation, PermitHash, SizeClass};
 
-use super::chain::{BOX_OVERHEAD, BacklogRow};
+use super::chain::BacklogRow;
 use super::epoch::EpochId;
 use super::fault::Fault;
 use super::rows::{
-    BACKLOGS, CHANNELS, Def, ENROLMENTS, EXPIRY, FORMAT, META, META_COMMITS, META_FORMAT, META_INCARNATION, PERMITS,
-    box_from_key, channel_from_bytes, class_from_bytes, end_from_key, enrolment_from_bytes, expiry_from_key,
-    number_from_bytes,
+    BACKLOGS, CHANNELS, DUE, Def, ENROLMENTS, FORMAT, META, META_COMMITS, META_FORMAT, META_INCARNATION, PERMITS,
+    channel_from_bytes, due_from_row, end_from_key, number_from_bytes, permit_from_bytes, spent_code_from_bytes,
 };
 use super::transaction::Tables;
-use super::{BoxKey, Recovered, Waiting};
+use super::wrap::BOX_OVERHEAD;
+use super::{Recovered, Waiting};
 
-/// The number of the last transaction, or none if this is a new file.
-pub(super) fn last_commit(db: &Database) -> Result<Option<u64>, Fault> {
+/// Where a database stands.
+pub(super) struct Last {
+    pub(super) format: u32,
+    /// The number of the last transaction.
+    pub(super) commits: u64,
+}
+
+/// Where the database stands, or nothing if this is a new file.
+pub(super) fn last_commit(db: &Database) -> Result<Option<Last>, Fault> {
     let txn = db.begin_read()?;
     if txn.list_tables()?.next().is_none() {
         return Ok(None);
     }
     let meta = txn.open_table(META)?;
     let format = meta.get(&META_FORMAT)?.ok_or(Fault::Damaged("the format is not told"))?;
-    match u32::from_be_bytes(format.value().try_into().map_err(|_| Fault::Damaged("the format's number"))?) {
-        FORMAT => {}
-        newer if newer > FORMAT => return Err(Fault::NewerFormat),
-        _ => return Err(Fault::Damaged("the format's number")),
-    }
+    let format = match u32::from_be_bytes(format.value().try_into().map_err(|_| Fault::Damaged("the format's number"))?)
+    {
+        0 => return Err(Fault::Damaged("the format's number")),
+        known if known <= FORMAT => known,
+        _ => return Err(Fault::NewerFormat),
+    };
     let commits = meta.get(&META_COMMITS)?.ok_or(Fault::Damaged("a number of the spool itself"))?;
-    number_from_bytes(commits.value()).map(Some)
+    Ok(Some(Last { format, commits: number_from_bytes(commits.value())? }))
 }
 
 /// The first rows of a new file.
 pub(super) fn found(tables: &mut Tables<'_>) -> Result<(), Fault> {
+    tables.make()?;
     let mut incarnation = [0; Incarnation::LEN];
     getrandom::fill(&mut incarnation)?;
     tables.meta.put(META_FORMAT, &FORMAT.to_be_bytes())?;
@@ -52,16 +61,10 @@ pub(super) fn recover(db: &Database) -> Result<(Recovered, HashSet<EpochId>), Fa
         Incarnation::from_bytes(life.ok_or(Fault::Damaged("the incarnation"))?)
     };
     let channels = all(&txn, CHANNELS, |channel, row| Ok((ChannelId::from_bytes(*channel), channel_from_bytes(row)?)))?;
-    let permits = all(&txn, PERMITS, |hash, _| Ok(PermitHash::from_bytes(*hash)))?;
-    let enrolments = all(&txn, ENROLMENTS, |code, row| {
-        let (permits, forget) = enrolment_from_bytes(row)?;
-        Ok((EnrolCodeHash::from_bytes(*code), permits, forget))
-    })?;
-    let mut waiting = all(&txn, EXPIRY, |key, class| {
-        let (expires, of_box) = expiry_from_key(key);
-        let (of, seq) = box_from_key(&of_box);
-        Ok(Waiting { of, key: BoxKey { seq, expires }, class: class_from_bytes(class)? })
-    })?;
+    let permits = all(&txn, PERMITS, |hash, row| Ok((PermitHash::from_bytes(*hash), permit_from_bytes(row)?)))?;
+    let enrolments =
+        all(&txn, ENROLMENTS, |code, row| Ok((EnrolCodeHash::from_bytes(*code), spent_code_from_bytes(row)?)))?;
+    let mut waiting = all(&txn, DUE, due_from_row)?;
     waiting.sort_unstable_by_key(|waiting| (waiting.of, waiting.key.seq));
     let backlogs = all(&txn, BACKLOGS, |end, row| Ok((end_from_key(end)?, BacklogRow::from_bytes(row)?)))?;
     let epochs = check_backlogs(&waiting, &backlogs)?;
@@ -70,7 +73,9 @@ pub(super) fn recover(db: &Database) -> Result<(Recovered, HashSet<EpochId>), Fa
 
 /// Every backlog has a row, and begins at or after the row's seq; no row is without a backlog.
 fn check_backlogs(waiting: &[Waiting], rows: &[(EndOf, BacklogRow)]) -> Result<HashSet<EpochId>, Fault> {
-    let oldest: HashMap<EndOf, u64> = waiting.iter().rev().map(|waiting| (waiting.of, waiting.key.seq)).collect();
+    let ends = waiting.chunk_by(|one, next| one.of == next.of);
+    let oldest: HashMap<EndOf, u64> =
+        ends.filter_map(|boxes| boxes.first()).map(|oldest| (oldest.of, oldest.key.seq)).collect();
     let whole = oldest.len() == rows.len()
         && rows.iter().all(|(of, row)| oldest.get(of).is_some_and(|oldest| row.base <= *oldest));
     if whole { Ok(rows.iter().map(|(_, row)| row.epoch).collect()) } else { Err(Fault::Damaged("a backlog's row")) }

@@ -1,29 +1,30 @@
 //! The embedded spool: one redb file, and the file of epoch keys beside it.
 //!
-//! `rows` says what is on the disk and why no crash loses it, `chain` how boxes are wrapped, `epoch` where the keys to
-//! that are kept and destroyed, `transaction` how a failed write is taken back.
+//! `rows` says what is on the disk and why no crash loses it, `chain` and `wrap` how boxes are wrapped, `epoch` where the
+//! keys to that are kept and destroyed, `transaction` how a failed write is taken back, `migration` what becomes of older formats.
 
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use redb::{Builder, Database, ReadableDatabase};
+use redb::{Database, ReadableDatabase};
 use tacit_proto::{EndOf, SealedBox};
 
-use super::batch::{Wrapping, apply};
-use super::chain::{BacklogRow, Chains, Link, Place, unwrap_box};
+use super::batch::{Appending, apply};
+use super::chain::{BacklogRow, Chains, Link};
 use super::epoch::{self, EpochId, EpochKey, Keyring, SlotFile};
 use super::fault::{Fault, guarded};
-use super::overlay::{Overlay, Plain};
-use super::recovery::{found, last_commit, mostly_dead, recover};
-use super::rows::{BACKLOGS, BOXES, MAX_SEQ, box_from_key, box_key, end_from_key, end_key};
+use super::opening::{Opened, drop_guarded, open_database, open_to_read};
+use super::recovery::{mostly_dead, recover};
+use super::rows::{
+    BACKLOGS, BOXES, DUE, MAX_SEQ, box_from_key, box_key, due_from_row, due_until, end_from_key, end_key,
+};
 use super::storage::{DataDir, Storage};
 use super::transaction::{Failed, Tables, Undo, transact};
-use super::{Change, Recovered, Spool, SpoolError};
-
-/// Most memory that redb uses for pages. A large batch is 4 MiB.
-const CACHE: usize = 32 << 20;
+use super::wrap::unwrap_box;
+use super::{Change, Due, DueAt, Hour, KeptRow, Recovered, Spool, SpoolError};
 
 /// No file that nothing was ever committed to is longer: redb makes it 72 KiB.
 const UNFOUNDED_LEN: u64 = 128 << 10;
@@ -35,14 +36,15 @@ const UNFOUNDED_LEN: u64 = 128 << 10;
 ///
 /// Locks are taken in the order of the fields.
 pub struct RedbSpool {
-    writer: Mutex<Writer>,
+    pub(super) writer: Mutex<Writer>,
+    appending: Mutex<Appending>,
     state: RwLock<State>,
     chains: Mutex<Chains>,
     storage: Box<dyn Storage>,
 }
 
 /// What only the writer touches.
-struct Writer {
+pub(super) struct Writer {
     slots: SlotFile,
     /// The key of an epoch that could not begin yet. Rows may be wrapped under it if the failure came late, so it is
     /// tried again and not replaced.
@@ -54,9 +56,9 @@ struct Writer {
 }
 
 /// What readers share with the writer.
-struct State {
+pub(super) struct State {
     /// `None` after an error, until it was opened again.
-    db: Option<Database>,
+    pub(super) db: Option<Database>,
     /// Whether `db` is the file, and not what shows of it while it cannot be written.
     writable: bool,
     /// Counts the openings, so that an error is not held against a later one.
@@ -64,8 +66,8 @@ struct State {
     keys: Keyring,
 }
 
-/// Why boxes could not be loaded.
-struct LoadFault {
+/// Why something could not be read.
+struct ReadFault {
     fault: Fault,
     /// The opening whose handle is to be closed, if redb and not the row's content is at fault.
     handle: Option<u64>,
@@ -99,19 +101,15 @@ impl RedbSpool {
 
     fn start(storage: Box<dyn Storage>) -> Result<(Self, Recovered), Fault> {
         let (slots, found) = SlotFile::open(storage.epoch_keys()?)?;
-        let (db, commits, writable) = match open_database(&*storage) {
-            Ok((db, commits)) => (db, commits, true),
+        let (Opened { db, commits, .. }, writable) = match open_database(&*storage) {
+            Ok(opened) => (opened, true),
             // redb marks a new file as its own last of all. Cut before that, it opens no more; but nothing was ever
             // committed to it without an epoch key, and there never was one.
             Err(Fault::Damaged(_)) if found.is_empty() && storage.database_len()? <= UNFOUNDED_LEN => {
                 storage.discard_database()?;
-                let (db, commits) = open_database(&*storage)?;
-                (db, commits, true)
+                (open_database(&*storage)?, true)
             }
-            Err(Fault::Io(why)) => {
-                let (db, commits) = open_to_read(&*storage).map_err(|_| Fault::Io(why))?;
-                (db, commits, false)
-            }
+            Err(Fault::Io(why)) => (open_to_read(&*storage).map_err(|_| Fault::Io(why))?, false),
             Err(other) => return Err(other),
         };
         let (recovered, epochs) = guarded(|| recover(&db))?;
@@ -127,12 +125,12 @@ impl RedbSpool {
         let db = if writable { compact_if_mostly_dead(&*storage, db, &recovered) } else { Some(db) };
         let writer = Writer { slots, next_epoch: None, commits, doubtful: None };
         let state = State { db, writable, opening: 0, keys };
-        let chains = Mutex::default();
-        Ok((Self { writer: Mutex::new(writer), state: RwLock::new(state), chains, storage }, recovered))
+        let (writer, state) = (Mutex::new(writer), RwLock::new(state));
+        Ok((Self { writer, appending: Mutex::default(), state, chains: Mutex::default(), storage }, recovered))
     }
 
     /// Runs one transaction of the writer. After an error nothing of it was made, or will be seen to have been.
-    fn write<T>(
+    pub(super) fn write<T>(
         &self,
         writer: &mut Writer,
         work: impl FnOnce(&mut Tables<'_>, &Keyring) -> Result<T, Fault>,
@@ -170,7 +168,7 @@ impl RedbSpool {
             }
         }
         self.close();
-        let (db, commits) = open_database(&*self.storage)?;
+        let Opened { db, commits, .. } = open_database(&*self.storage)?;
         writer.commits = commits;
         if let Some(undo) = writer.doubtful.take_if(|undo| undo.commit == commits) {
             // Should this fail and land nevertheless, the number on the disk will not be that of `undo` any more.
@@ -187,7 +185,7 @@ impl RedbSpool {
     }
 
     /// Opens the database again if an error closed it, if need be without the means to write to it.
-    fn ensure_readable(&self, writer: &mut Writer) -> Result<(), Fault> {
+    pub(super) fn ensure_readable(&self, writer: &mut Writer) -> Result<(), Fault> {
         if self.read().db.is_some() {
             return Ok(());
         }
@@ -195,7 +193,7 @@ impl RedbSpool {
             Err(Fault::Io(_)) => {}
             result => return result,
         }
-        let (db, commits) = open_to_read(&*self.storage)?;
+        let Opened { db, commits, .. } = open_to_read(&*self.storage)?;
         if let Some(undo) = writer.doubtful.as_ref().filter(|undo| undo.commit == commits) {
             transact(&db, commits + 1, |tables| tables.take_back(undo)).map_err(|failed| failed.fault)?;
         }
@@ -244,27 +242,50 @@ impl RedbSpool {
         writer.slots.destroy_all_but(&HashSet::from([id]))
     }
 
-    fn load_once(&self, of: &EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, LoadFault> {
+    fn load_once(&self, of: &EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, ReadFault> {
         // Held to the end: an epoch key that a row of this snapshot needs is not forgotten before.
         let state = self.read();
-        let handle = |fault| LoadFault { fault, handle: Some(state.opening) };
-        let row = |fault| LoadFault { fault, handle: None };
+        let handle = |fault| ReadFault { fault, handle: Some(state.opening) };
+        let row = |fault| ReadFault { fault, handle: None };
         let db = state.db.as_ref().ok_or_else(|| handle(closed()))?;
         let Some((backlog, wrapped)) = guarded(|| read_rows(db, of, from, most)).map_err(handle)? else {
             return Ok(Vec::new());
         };
         let mut boxes = Vec::with_capacity(wrapped.len());
         for (seq, wrapped) in wrapped {
-            let key = {
-                let mut chains = lock(&self.chains);
-                chains.link(of, &backlog, &state.keys, Place::Load, seq).map_err(row)?.box_key()
-            };
+            let key = lock(&self.chains).box_key(of, &backlog, &state.keys, seq).map_err(row)?;
             boxes.push((seq, unwrap_box(&key, of, seq, wrapped).map_err(row)?));
         }
         Ok(boxes)
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, State> {
+    fn due_once(&self, hour: Hour, after: Option<DueAt>, most: usize) -> Result<Vec<Due>, ReadFault> {
+        let state = self.read();
+        let handle = |fault| ReadFault { fault, handle: Some(state.opening) };
+        let db = state.db.as_ref().ok_or_else(|| handle(closed()))?;
+        guarded(|| read_due(db, hour, after, most)).map_err(handle)
+    }
+
+    /// Reads, and once more on a database that was opened anew, should redb and not a row's content be at fault.
+    fn read_again<T>(&self, once: impl Fn() -> Result<T, ReadFault>) -> Result<T, SpoolError> {
+        let mut last = None;
+        for _ in 0..2 {
+            let ReadFault { fault, handle } = match once() {
+                Ok(read) => return Ok(read),
+                Err(fault) => fault,
+            };
+            let Some(opening) = handle else { return Err(fault.on_read()) };
+            let mut writer = lock(&self.writer);
+            if self.read().opening == opening {
+                self.close();
+            }
+            self.ensure_readable(&mut writer).map_err(Fault::on_read)?;
+            last = Some(fault);
+        }
+        Err(last.unwrap_or_else(closed).on_read())
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -280,26 +301,25 @@ impl Spool for RedbSpool {
             // The disk could not be written at the start.
             self.turn(&mut writer).map_err(Fault::on_write)?;
         }
-        self.write(&mut writer, |tables, keys| apply(tables, batch, &Wrapping { keys, chains: &self.chains }))
-            .map_err(Fault::on_write)
+        let mut appending = lock(&self.appending);
+        let drained = |of: &EndOf| lock(&self.chains).forget(of);
+        let done = self.write(&mut writer, |tables, keys| apply(tables, batch, keys, &mut appending, drained));
+        if done.is_err() {
+            *appending = Appending::default();
+        }
+        done.map_err(Fault::on_write)
     }
 
     fn load(&self, of: EndOf, from: u64, most: usize) -> Result<Vec<(u64, SealedBox)>, SpoolError> {
-        let mut last = None;
-        for _ in 0..2 {
-            let LoadFault { fault, handle } = match self.load_once(&of, from, most) {
-                Ok(boxes) => return Ok(boxes),
-                Err(fault) => fault,
-            };
-            let Some(opening) = handle else { return Err(fault.on_read()) };
-            let mut writer = lock(&self.writer);
-            if self.read().opening == opening {
-                self.close();
-            }
-            self.ensure_readable(&mut writer).map_err(Fault::on_read)?;
-            last = Some(fault);
-        }
-        Err(last.unwrap_or_else(closed).on_read())
+        self.read_again(|| self.load_once(&of, from, most))
+    }
+
+    fn due(&self, hour: Hour, after: Option<DueAt>, most: usize) -> Result<Vec<Due>, SpoolError> {
+        self.read_again(|| self.due_once(hour, after, most))
+    }
+
+    fn snapshot(&self, take: &mut dyn FnMut(KeptRow) -> ControlFlow<()>) -> Result<(), SpoolError> {
+        self.read_snapshot(take)
     }
 
     fn turn_epoch(&self) -> Result<(), SpoolError> {
@@ -318,35 +338,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn closed() -> Fault {
+pub(super) fn closed() -> Fault {
     Fault::Io("it is closed after an error".to_owned())
-}
-
-fn drop_guarded(db: Database) {
-    // A poisoned handle may panic once more. What was committed does not depend on how it is closed.
-    let _ = guarded(|| {
-        drop(db);
-        Ok(())
-    });
-}
-
-/// Opens the database, or founds it.
-fn open_database(storage: &dyn Storage) -> Result<(Database, u64), Fault> {
-    let file = Plain(storage.database()?);
-    let db = guarded(|| Ok(Builder::new().set_cache_size(CACHE).create_with_backend(file)?))?;
-    if let Some(commits) = guarded(|| last_commit(&db))? {
-        return Ok((db, commits));
-    }
-    transact(&db, 1, found).map_err(|failed| failed.fault)?;
-    Ok((db, 1))
-}
-
-/// Opens a view of the database that can be read only.
-fn open_to_read(storage: &dyn Storage) -> Result<(Database, u64), Fault> {
-    let file = Overlay::new(storage.database_to_read()?)?;
-    let db = guarded(|| Ok(Builder::new().set_cache_size(CACHE).create_with_backend(file)?))?;
-    let commits = guarded(|| last_commit(&db))?.ok_or(Fault::Io("nothing was ever written".to_owned()))?;
-    Ok((db, commits))
 }
 
 /// Compaction needs room and may fail; then the database is opened anew, at the latest by whoever needs it.
@@ -400,4 +393,16 @@ fn read_rows(db: &Database, of: &EndOf, from: u64, most: usize) -> Result<Option
         }
     }
     Ok(Some((row, boxes)))
+}
+
+fn read_due(db: &Database, hour: Hour, after: Option<DueAt>, most: usize) -> Result<Vec<Due>, Fault> {
+    let table = db.begin_read()?.open_table(DUE)?;
+    let (after, until) = (after.map(|at| at.0), due_until(hour));
+    let after = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+    let mut due = Vec::new();
+    for entry in table.range::<&[u8; 16]>((after, Bound::Included(&until)))?.take(most) {
+        let (at, row) = entry?;
+        due.push(Due { at: DueAt(*at.value()), of: due_from_row(at.value(), row.value())?.of });
+    }
+    Ok(due)
 }

@@ -13,6 +13,8 @@ use super::fault::Fault;
 
 /// The database's file in a data folder.
 pub(crate) const DATABASE: &str = "spool.redb";
+const ASIDE: &str = "restoring.redb";
+const EPOCH_KEYS: &str = "epoch.keys";
 
 /// The two files of an embedded spool. It is opened again and again: after an I/O error redb wants a fresh handle.
 pub trait Storage: Debug + Send + Sync + 'static {
@@ -63,26 +65,84 @@ impl DataDir {
     /// # Errors
     /// [`SpoolError::InUse`] if another process has it open; [`SpoolError::Write`] if it cannot be made.
     pub fn open(dir: &Path) -> Result<Self, SpoolError> {
-        Self::locked(dir).map_err(Fault::on_write)
+        Self::locked(dir, DATABASE).map_err(Fault::on_write)
     }
 
-    fn locked(dir: &Path) -> Result<Self, Fault> {
-        if !dir.is_dir() {
-            make_dir(dir)?;
-            sync_parent(dir)?;
+    /// Opens a folder that must have a spool in it.
+    ///
+    /// # Errors
+    /// [`SpoolError::NoSpool`] if it has none; otherwise as [`open`](Self::open).
+    pub fn open_existing(dir: &Path) -> Result<Self, SpoolError> {
+        match dir.join(DATABASE).is_file() {
+            true => Self::open(dir),
+            false => Err(SpoolError::NoSpool),
         }
-        let epoch_keys = open_private(&dir.join("epoch.keys"))?;
-        match epoch_keys.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Fault::InUse),
-            // Some network file systems have no locks; redb's own lock has its ways there.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
-        let database = dir.join(DATABASE);
+    }
+
+    fn locked(dir: &Path, database: &str) -> Result<Self, Fault> {
+        let epoch_keys = lock_folder(dir)?;
+        let database = dir.join(database);
         open_private(&database)?;
         sync_dir(dir)?;
         Ok(Self { database, epoch_keys })
+    }
+}
+
+/// A spool that is built in a folder which has none, beside where it is to be. It is in place at once or not at all.
+#[derive(Debug)]
+pub(crate) struct Aside {
+    dir: PathBuf,
+    /// The folder's lock, kept until all is done.
+    _locked: File,
+}
+
+impl Aside {
+    /// Begins it.
+    ///
+    /// # Errors
+    /// [`SpoolError::HasSpool`] if the folder has one; otherwise as [`DataDir::open`].
+    pub(crate) fn begin(dir: &Path) -> Result<(DataDir, Self), SpoolError> {
+        let aside = Self { dir: dir.to_owned(), _locked: lock_folder(dir).map_err(Fault::on_write)? };
+        // Looked at under the lock: a relay that starts now is refused. An empty file is no spool.
+        if fs::metadata(dir.join(DATABASE)).is_ok_and(|file| file.len() > 0) {
+            return Err(SpoolError::HasSpool);
+        }
+        let made = || {
+            let database = dir.join(ASIDE);
+            open_private(&database)?.set_len(0)?;
+            Ok(DataDir { database, epoch_keys: aside._locked.try_clone()? })
+        };
+        let data = made().map_err(|error: io::Error| Fault::from(error).on_write())?;
+        Ok((data, aside))
+    }
+
+    /// Makes what was built the folder's spool. It must be closed.
+    pub(crate) fn put_in_place(self) -> io::Result<()> {
+        fs::rename(self.dir.join(ASIDE), self.dir.join(DATABASE))?;
+        sync_dir(&self.dir)
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // Gone already if it was put in place. What stays is in nobody's way: the next one empties it.
+        let _ = fs::remove_file(self.dir.join(ASIDE));
+    }
+}
+
+/// Makes the folder if it is missing, and takes its lock: that of the file of epoch keys.
+fn lock_folder(dir: &Path) -> Result<File, Fault> {
+    if !dir.is_dir() {
+        make_dir(dir)?;
+        sync_parent(dir)?;
+    }
+    let epoch_keys = open_private(&dir.join(EPOCH_KEYS))?;
+    match epoch_keys.try_lock() {
+        Ok(()) => Ok(epoch_keys),
+        Err(TryLockError::WouldBlock) => Err(Fault::InUse),
+        // Some network file systems have no locks; redb's own lock has its ways there.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(epoch_keys),
+        Err(TryLockError::Error(error)) => Err(error.into()),
     }
 }
 

@@ -3,6 +3,8 @@
 mod faults;
 mod files;
 mod format;
+mod maintenance;
+mod migration;
 mod model;
 mod power_cut;
 mod round_trips;
@@ -15,7 +17,9 @@ use std::fmt;
 use bytes::Bytes;
 use tacit_proto::{ChannelId, End, EndOf, EndPublic, EnrolCodeHash, HEADER_LEN, PermitHash, SealedBox, SizeClass};
 
-use super::{BoxKey, Change, ChannelRow, EndRow, Hour, Phase, Recovered, RedbSpool, Spool, Waiting};
+use super::{
+    BoxKey, Change, ChannelRow, EndRow, EnrolmentId, Hour, Phase, Recovered, RedbSpool, SpentCode, Spool, Waiting,
+};
 
 /// An end of the `n`th channel.
 fn end(n: u8, end: End) -> EndOf {
@@ -71,8 +75,8 @@ fn channel_row(n: u8, phase: Phase) -> ChannelRow {
 struct Model {
     boxes: BTreeMap<(EndOf, u64), (Hour, SealedBox)>,
     channels: BTreeMap<ChannelId, ChannelRow>,
-    permits: BTreeSet<PermitHash>,
-    enrolments: BTreeMap<EnrolCodeHash, (Vec<PermitHash>, Hour)>,
+    permits: BTreeMap<PermitHash, EnrolmentId>,
+    enrolments: BTreeMap<EnrolCodeHash, SpentCode>,
 }
 
 /// Short: a failed comparison should be readable.
@@ -82,7 +86,7 @@ impl fmt::Debug for Model {
             (of.channel.as_bytes()[0], of.end, *seq, expires.0, sealed.class(), hex::encode(&sealed.bytes()[2..6]))
         });
         let channels = self.channels.iter().map(|(channel, row)| (channel.as_bytes()[0], row.phase));
-        let permits = self.permits.iter().map(|permit| permit.as_bytes()[0]);
+        let permits = self.permits.iter().map(|(permit, id)| (permit.as_bytes()[0], id.as_bytes()[0]));
         f.debug_struct("Model")
             .field("boxes", &boxes.collect::<Vec<_>>())
             .field("channels", &channels.collect::<Vec<_>>())
@@ -109,8 +113,8 @@ impl Model {
                     self.channels.remove(&channel);
                 }
                 Change::Enrol { code, permits, forget } => {
-                    self.permits.extend(&permits);
-                    self.enrolments.insert(code, (permits, forget));
+                    self.enrolments.insert(code, SpentCode::of(&permits, forget));
+                    self.permits.extend(permits.into_iter().map(|permit| (permit, EnrolmentId::of(&code))));
                 }
                 Change::SpendPermit(permit) => {
                     self.permits.remove(&permit);
@@ -127,7 +131,7 @@ impl Model {
         let mut found = Self {
             channels: recovered.channels.iter().cloned().collect(),
             permits: recovered.permits.iter().copied().collect(),
-            enrolments: recovered.enrolments.iter().map(|(code, p, hour)| (*code, (p.clone(), *hour))).collect(),
+            enrolments: recovered.enrolments.iter().copied().collect(),
             boxes: BTreeMap::new(),
         };
         let ends: BTreeSet<EndOf> = recovered.waiting.iter().map(|waiting| waiting.of).collect();
@@ -182,7 +186,7 @@ fn script() -> Vec<Step> {
             append(b, 2, small(6)),
             Change::PutChannel(channel(1), channel_row(1, Phase::Claimed)),
         ]),
-        Step::Commit((10..22).map(|seq| append(c, seq, sealed(SizeClass::Large, seq))).collect()),
+        Step::Commit((10..30).map(|seq| append(c, seq, sealed(SizeClass::Large, seq))).collect()),
         Step::Commit(vec![append(b, 3, small(7)), remove(b, [2, 3])]),
         Step::Turn,
         Step::Reopen,
@@ -193,7 +197,7 @@ fn script() -> Vec<Step> {
             Change::ForgetEnrolment(code),
         ]),
         Step::Turn,
-        Step::Commit(vec![remove(c, 20..22), Change::ForgetChannel(channel(2))]),
+        Step::Commit(vec![remove(c, 20..30), Change::ForgetChannel(channel(2))]),
         Step::Commit(vec![append(c, 30, small(10)), append(a, 5, sealed(SizeClass::Large, 11))]),
     ]
 }

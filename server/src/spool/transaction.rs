@@ -3,13 +3,17 @@
 use redb::{Database, ReadableTable, Table, WriteTransaction};
 
 use super::fault::{Fault, guarded};
-use super::rows::{BACKLOGS, BOXES, CHANNELS, Def, ENROLMENTS, EXPIRY, META, META_COMMITS, PERMITS};
+use super::rows::{BACKLOGS, BOXES, CHANNELS, DUE, Def, ENROLMENTS, META, META_COMMITS, PERMITS};
 
-/// A table that remembers what it changed.
+/// A table that remembers what it changed. It is opened when it is used: most transactions use few.
 pub(super) struct Logged<'txn, const K: usize> {
-    table: Table<'txn, &'static [u8; K], &'static [u8]>,
+    txn: &'txn WriteTransaction,
+    def: Def<K>,
+    table: Option<Opened<'txn, K>>,
     old: Old<K>,
 }
+
+type Opened<'txn, const K: usize> = Table<'txn, &'static [u8; K], &'static [u8]>;
 
 /// What keys held before they were changed, in the order of the changes.
 type Old<const K: usize> = Vec<([u8; K], Option<Vec<u8>>)>;
@@ -18,23 +22,30 @@ type Old<const K: usize> = Vec<([u8; K], Option<Vec<u8>>)>;
 pub(super) type Rows<const K: usize> = Vec<([u8; K], Vec<u8>)>;
 
 impl<'txn, const K: usize> Logged<'txn, K> {
-    fn open(txn: &'txn WriteTransaction, def: Def<K>) -> Result<Self, Fault> {
-        Ok(Self { table: txn.open_table(def)?, old: Vec::new() })
+    const fn of(txn: &'txn WriteTransaction, def: Def<K>) -> Self {
+        Self { txn, def, table: None, old: Vec::new() }
     }
 
-    pub(super) fn get(&self, key: &[u8; K]) -> Result<Option<Vec<u8>>, Fault> {
-        Ok(self.table.get(key)?.map(|value| value.value().to_vec()))
+    fn table(&mut self) -> Result<&mut Opened<'txn, K>, Fault> {
+        match &mut self.table {
+            Some(table) => Ok(table),
+            closed => Ok(closed.insert(self.txn.open_table(self.def)?)),
+        }
+    }
+
+    pub(super) fn get(&mut self, key: &[u8; K]) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(self.table()?.get(key)?.map(|value| value.value().to_vec()))
     }
 
     /// Puts a value, and says which one was there.
     pub(super) fn put(&mut self, key: [u8; K], value: &[u8]) -> Result<Option<&[u8]>, Fault> {
-        let old = self.table.insert(&key, value)?.map(|old| old.value().to_vec());
+        let old = self.table()?.insert(&key, value)?.map(|old| old.value().to_vec());
         Ok(self.remember(key, old))
     }
 
     /// Removes a value, and says which one was there.
     pub(super) fn remove(&mut self, key: [u8; K]) -> Result<Option<&[u8]>, Fault> {
-        let Some(old) = self.table.remove(&key)?.map(|old| old.value().to_vec()) else { return Ok(None) };
+        let Some(old) = self.table()?.remove(&key)?.map(|old| old.value().to_vec()) else { return Ok(None) };
         Ok(self.remember(key, Some(old)))
     }
 
@@ -44,15 +55,15 @@ impl<'txn, const K: usize> Logged<'txn, K> {
     }
 
     /// The lowest key within two bounds, inclusive.
-    pub(super) fn first_within(&self, low: &[u8; K], high: &[u8; K]) -> Result<Option<[u8; K]>, Fault> {
-        let first = self.table.range::<&[u8; K]>(low..=high)?.next().transpose()?;
+    pub(super) fn first_within(&mut self, low: &[u8; K], high: &[u8; K]) -> Result<Option<[u8; K]>, Fault> {
+        let first = self.table()?.range::<&[u8; K]>(low..=high)?.next().transpose()?;
         Ok(first.map(|(key, _)| *key.value()))
     }
 
     /// All rows. For tables that are small.
-    pub(super) fn all(&self) -> Result<Rows<K>, Fault> {
+    pub(super) fn all(&mut self) -> Result<Rows<K>, Fault> {
         let mut rows = Vec::new();
-        for row in self.table.iter()? {
+        for row in self.table()?.iter()? {
             let (key, value) = row?;
             rows.push((*key.value(), value.value().to_vec()));
         }
@@ -62,8 +73,8 @@ impl<'txn, const K: usize> Logged<'txn, K> {
     fn restore(&mut self, old: &Old<K>) -> Result<(), Fault> {
         for (key, value) in old.iter().rev() {
             match value {
-                Some(value) => drop(self.table.insert(key, value.as_slice())?),
-                None => drop(self.table.remove(key)?),
+                Some(value) => drop(self.table()?.insert(key, value.as_slice())?),
+                None => drop(self.table()?.remove(key)?),
             }
         }
         Ok(())
@@ -78,7 +89,7 @@ pub(super) struct Tables<'txn> {
     pub(super) enrolments: Logged<'txn, 32>,
     pub(super) backlogs: Logged<'txn, 17>,
     pub(super) boxes: Logged<'txn, 24>,
-    pub(super) expiry: Logged<'txn, 28>,
+    pub(super) due: Logged<'txn, 16>,
 }
 
 /// What it takes to take a transaction back, should it have landed although it was reported as failed.
@@ -91,20 +102,32 @@ pub(super) struct Undo {
     enrolments: Old<32>,
     backlogs: Old<17>,
     boxes: Old<24>,
-    expiry: Old<28>,
+    due: Old<16>,
 }
 
 impl<'txn> Tables<'txn> {
-    fn open(txn: &'txn WriteTransaction) -> Result<Self, Fault> {
-        Ok(Self {
-            meta: Logged::open(txn, META)?,
-            channels: Logged::open(txn, CHANNELS)?,
-            permits: Logged::open(txn, PERMITS)?,
-            enrolments: Logged::open(txn, ENROLMENTS)?,
-            backlogs: Logged::open(txn, BACKLOGS)?,
-            boxes: Logged::open(txn, BOXES)?,
-            expiry: Logged::open(txn, EXPIRY)?,
-        })
+    const fn of(txn: &'txn WriteTransaction) -> Self {
+        Self {
+            meta: Logged::of(txn, META),
+            channels: Logged::of(txn, CHANNELS),
+            permits: Logged::of(txn, PERMITS),
+            enrolments: Logged::of(txn, ENROLMENTS),
+            backlogs: Logged::of(txn, BACKLOGS),
+            boxes: Logged::of(txn, BOXES),
+            due: Logged::of(txn, DUE),
+        }
+    }
+
+    /// Makes the tables that are not there yet: readers expect all of them.
+    pub(super) fn make(&mut self) -> Result<(), Fault> {
+        self.meta.table()?;
+        self.channels.table()?;
+        self.permits.table()?;
+        self.enrolments.table()?;
+        self.backlogs.table()?;
+        self.boxes.table()?;
+        self.due.table()?;
+        Ok(())
     }
 
     fn into_undo(self, commit: u64) -> Undo {
@@ -116,7 +139,7 @@ impl<'txn> Tables<'txn> {
             enrolments: self.enrolments.old,
             backlogs: self.backlogs.old,
             boxes: self.boxes.old,
-            expiry: self.expiry.old,
+            due: self.due.old,
         }
     }
 
@@ -128,7 +151,7 @@ impl<'txn> Tables<'txn> {
         self.enrolments.restore(&undo.enrolments)?;
         self.backlogs.restore(&undo.backlogs)?;
         self.boxes.restore(&undo.boxes)?;
-        self.expiry.restore(&undo.expiry)
+        self.due.restore(&undo.due)
     }
 }
 
@@ -155,7 +178,7 @@ pub(super) fn transact<T>(
         let mut txn = db.begin_write()?;
         // Implies two phases, so that no attacker-chosen bytes can pass for a commit, and a quick start after a crash.
         txn.set_quick_repair(true);
-        let mut tables = Tables::open(&txn)?;
+        let mut tables = Tables::of(&txn);
         let done = work(&mut tables)?;
         tables.meta.put(META_COMMITS, &commit.to_be_bytes())?;
         let undo = tables.into_undo(commit);

@@ -45,7 +45,9 @@ pub const WINDOW: Window = Window { boxes: NonZeroU32::new(1_000).unwrap(), byte
 pub struct TestRelay {
     pub addr: SocketAddr,
     pub counters: Arc<Counters>,
+    pub metrics: Option<SocketAddr>,
     pub data: TempDir,
+    pub reload: Box<dyn Fn() + Send>,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<std::io::Result<()>>,
 }
@@ -61,14 +63,17 @@ impl TestRelay {
 
     pub async fn start_on(data: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(data.path());
+        // Tests send faster than devices do.
+        (config.abuse.frames_per_second, config.abuse.bytes_per_second) = (u32::MAX, u32::MAX);
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let relay = Relay::open(config).unwrap();
-        let counters = relay.counters();
+        let (counters, metrics) = (relay.counters(), relay.metrics_addr());
+        let reload = Box::new(relay.reloader());
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(relay.serve(listener, async { drop(stopped.await) }));
-        Self { addr, counters, data, stop: Some(stop), served }
+        Self { addr, counters, metrics, data, reload, stop: Some(stop), served }
     }
 
     pub fn tell_to_end(&mut self) {
@@ -341,6 +346,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         match self.event().await {
             Event::Deliver { seq, payload, .. } => (seq, number_of(&payload)),
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// The next delivery, past the notices that nothing waits.
+    pub async fn next_delivery(&mut self) -> (u64, u32) {
+        loop {
+            match self.event().await {
+                Event::Deliver { seq, payload, .. } => return (seq, number_of(&payload)),
+                Event::Drained(_) => {}
+                other => panic!("{other:?}"),
+            }
         }
     }
 

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each benchmark uses some of it")]
 
+pub mod device;
+
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -62,9 +64,13 @@ impl Figures {
         self.all.push(json!({ "name": name, "value": value, "unit": unit }));
     }
 
-    /// A figure beside what it is measured against, in the same run: `figure NAME VALUE UNIT ratio R of REFERENCE`. The
-    /// ratio is given, since the median of the rounds' ratios is steadier than the ratio of the medians.
-    pub fn compare(&mut self, name: &str, value: f64, unit: &str, (reference, of): (&str, f64), ratio: f64) {
+    /// A figure beside what it is measured against, in the same run: `figure NAME VALUE UNIT ratio R of REFERENCE`.
+    pub fn compare(&mut self, name: &str, value: f64, unit: &str, (reference, of): (&str, f64)) {
+        self.compare_rounds(name, value, unit, (reference, of), value / of);
+    }
+
+    /// The same with a ratio of its own: the median of many rounds' ratios is steadier than the ratio of two medians.
+    pub fn compare_rounds(&mut self, name: &str, value: f64, unit: &str, (reference, of): (&str, f64), ratio: f64) {
         println!("figure {name} {value:.2} {unit} ratio {ratio:.3} of {reference} {of:.2}");
         self.all.push(json!({
             "name": name, "value": value, "unit": unit, "ratio": ratio, "reference": reference, "reference_value": of,

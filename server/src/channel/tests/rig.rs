@@ -286,7 +286,10 @@ impl Rig {
 
     pub(super) fn hours_pass(&mut self, hours: u64) -> Hour {
         self.now.unix += hours * 3_600;
-        self.with(Channel::sweep);
+        self.with(|channel, cx| {
+            channel.sweep(cx);
+            [End::A, End::B].map(|end| channel.expire(cx, end, usize::MAX))
+        });
         self.now.hour()
     }
 

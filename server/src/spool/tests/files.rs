@@ -9,7 +9,7 @@ use tacit_proto::{End, SizeClass};
 
 use super::{Model, append, channel, channel_row, end, remove, sealed, small};
 use crate::spool::epoch::SLOT_LEN;
-use crate::spool::rows::{BACKLOGS, BOXES, CHANNELS, Def, ENROLMENTS, EXPIRY, META};
+use crate::spool::rows::{BACKLOGS, BOXES, CHANNELS, DUE, Def, ENROLMENTS, META, PERMITS};
 use crate::spool::{Change, Phase, RedbSpool, Spool, SpoolError};
 
 fn mode(path: &Path) -> u32 {
@@ -69,6 +69,14 @@ fn tamper<const K: usize>(dir: &Path, def: Def<K>, change: impl Fn(&mut Vec<u8>)
     txn.commit().unwrap();
 }
 
+/// The values of a table.
+fn values<const K: usize>(dir: &Path, def: Def<K>) -> Vec<Vec<u8>> {
+    use redb::{ReadableDatabase, ReadableTable};
+    let db = Database::open(dir.join("spool.redb")).unwrap();
+    let table = db.begin_read().unwrap().open_table(def).unwrap();
+    table.iter().unwrap().map(|row| row.unwrap().1.value().to_vec()).collect()
+}
+
 fn used() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = RedbSpool::open(dir.path()).unwrap();
@@ -89,12 +97,16 @@ fn a_newer_format_is_refused_and_left_as_it_is() {
     let dir = used();
     tamper(dir.path(), META, |value| {
         if value.len() == 4 {
-            value.copy_from_slice(&2u32.to_be_bytes());
+            value.copy_from_slice(&3u32.to_be_bytes());
         }
     });
     let before = fs::read(dir.path().join("epoch.keys")).unwrap();
     assert!(matches!(RedbSpool::open(dir.path()), Err(SpoolError::NewerFormat)));
+    assert!(matches!(RedbSpool::migrate(dir.path()), Err(SpoolError::NewerFormat)));
+    assert!(matches!(RedbSpool::compact(dir.path()), Err(SpoolError::NewerFormat)));
     assert_eq!(fs::read(dir.path().join("epoch.keys")).unwrap(), before);
+    let told = values(dir.path(), META);
+    assert!(told.contains(&3u32.to_be_bytes().to_vec()), "nor was the database given another format");
 }
 
 #[test]
@@ -102,15 +114,16 @@ fn damaged_rows_are_errors_and_not_panics() {
     let flips: [fn(&mut Vec<u8>); 4] =
         [|value| value[0] ^= 0x80, |value| *value.last_mut().unwrap() ^= 1, |value| value.push(0), Vec::clear];
     for flip in flips {
-        for table in ["meta", "channels", "enrolments", "backlogs", "boxes", "expiry"] {
+        for table in ["meta", "channels", "permits", "enrolments", "backlogs", "boxes", "due"] {
             let dir = used();
             match table {
                 "meta" => tamper(dir.path(), META, flip),
                 "channels" => tamper(dir.path(), CHANNELS, flip),
+                "permits" => tamper(dir.path(), PERMITS, flip),
                 "enrolments" => tamper(dir.path(), ENROLMENTS, flip),
                 "backlogs" => tamper(dir.path(), BACKLOGS, flip),
                 "boxes" => tamper(dir.path(), BOXES, flip),
-                _ => tamper(dir.path(), EXPIRY, flip),
+                _ => tamper(dir.path(), DUE, flip),
             }
             match RedbSpool::open(dir.path()) {
                 Err(SpoolError::Damaged(_) | SpoolError::NewerFormat) => assert_ne!(table, "boxes"),
@@ -121,8 +134,8 @@ fn damaged_rows_are_errors_and_not_panics() {
                             assert!(matches!(spool.load(of, 0, 9), Err(SpoolError::Damaged(_))), "{table}");
                         }
                     }
-                    // A bit of a hash, an hour or a key: nothing can tell.
-                    "enrolments" | "channels" => assert_eq!(recovered.waiting.len(), 9),
+                    // A bit of a name, a hash, an hour or a key: nothing can tell.
+                    "permits" | "enrolments" | "channels" => assert_eq!(recovered.waiting.len(), 9),
                     other => panic!("damage in {other} was not seen"),
                 },
             }

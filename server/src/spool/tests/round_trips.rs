@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tacit_proto::{End, EnrolCodeHash, PermitHash, SizeClass};
+use tacit_proto::{End, EndOf, EnrolCodeHash, PermitHash, SizeClass};
 
 use super::{Model, append, channel, channel_row, end, key, remove, sealed, small};
-use crate::spool::{Change, Hour, Phase, RedbSpool, Spool, Waiting};
+use crate::spool::{BoxKey, Change, Hour, Phase, RedbSpool, Spool, Waiting};
 
 #[test]
 fn boxes_come_back_in_order_and_only_those_asked_for() {
@@ -79,6 +79,35 @@ fn all_that_a_relay_needs_is_found_again_at_start_up() {
             waiting(end(1, End::B), 4, SizeClass::Large),
         ]
     );
+}
+
+#[test]
+fn what_is_due_is_found_by_the_hour_in_bounded_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = RedbSpool::open(dir.path()).unwrap();
+    let (a, b) = (end(1, End::A), end(2, End::B));
+    let at = |to, seq, hour| Change::Append { to, key: BoxKey { seq, expires: Hour(hour) }, sealed: small(seq) };
+    spool.commit(&[at(a, 1, 7), at(a, 2, 7), at(b, 1, 6), at(b, 2, 9)]).unwrap();
+    spool.commit(&[at(a, 3, 8)]).unwrap();
+    let found = |hour, most| -> Vec<EndOf> {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let due = spool.due(Hour(hour), after, most).unwrap();
+            assert!(due.len() <= most);
+            let Some(last) = due.last() else { return found };
+            after = Some(last.at);
+            found.extend(due.iter().map(|due| due.of));
+        }
+    };
+    assert_eq!(found(5, 2), []);
+    assert_eq!(found(6, 2), [b]);
+    for most in [1, 2, 3, 100] {
+        assert_eq!(found(7, most), [b, a, a]);
+        assert_eq!(found(u32::MAX, most), [b, a, a, a, b], "the earliest hour first");
+    }
+    let gone = Change::Remove { of: a, keys: vec![BoxKey { seq: 1, expires: Hour(7) }] };
+    spool.commit(&[gone]).unwrap();
+    assert_eq!(found(8, 100), [b, a, a], "what left is not due any more");
 }
 
 #[test]

@@ -2,16 +2,16 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
 
 use redb::{Database, ReadableDatabase};
 use tacit_proto::{End, EndOf, SizeClass};
 use tempfile::TempDir;
 
 use super::{append, end, remove, sealed, small};
-use crate::spool::chain::{BacklogRow, Chains, Place, unwrap_box};
+use crate::spool::chain::{BacklogRow, Chains};
 use crate::spool::epoch::{Keyring, SlotFile};
 use crate::spool::rows::{BACKLOGS, BOXES, box_key, end_key};
+use crate::spool::wrap::unwrap_box;
 use crate::spool::{DataDir, RedbSpool, Spool, SpoolError, Storage};
 
 /// Copies a folder while the spool has it open, as a thief with a snapshot does.
@@ -60,10 +60,8 @@ impl Thief {
 
     /// Tries to open a wrapped box with a backlog's row and the epoch keys of this folder.
     fn opens(&self, row: &BacklogRow, of: EndOf, seq: u64, wrapped: Vec<u8>) -> bool {
-        let chains = Mutex::new(Chains::default());
-        let mut chains = chains.lock().unwrap();
-        let Ok(link) = chains.link(&of, row, &self.keys, Place::Load, seq) else { return false };
-        unwrap_box(&link.box_key(), &of, seq, wrapped).is_ok()
+        let Ok(key) = Chains::default().box_key(&of, row, &self.keys, seq) else { return false };
+        unwrap_box(&key, &of, seq, wrapped).is_ok()
     }
 }
 
@@ -135,7 +133,7 @@ fn a_deleted_box_opens_no_more_after_two_turns_while_a_waiting_one_does() {
         // Nor does any key that follows from the later row, whatever seq it is taken for.
         let mut chains = Chains::default();
         for other in 3..40 {
-            let key = chains.link(&partly, &row, &later.keys, Place::Load, other).unwrap().box_key();
+            let key = chains.box_key(&partly, &row, &later.keys, other).unwrap();
             assert!(unwrap_box(&key, &partly, seq, wrapped(partly, seq)).is_err());
         }
     }

@@ -1,0 +1,223 @@
+//! A certificate and its key from files that somebody else renews: certbot, a clinic's authority, a person.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval};
+use zeroize::Zeroizing;
+
+use super::certificate::{Certificate, CertificateError, Served, Validity};
+use crate::lock;
+
+/// How often the files are read: they are small, and their content cannot mislead, as times and inodes can.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+
+/// From when before its end the log warns of it, once a day.
+const WARN_BEFORE: Duration = Duration::from_secs(7 * 24 * 3_600);
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// Why certificate files are of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// A file cannot be read.
+    #[error("{file} cannot be read: {source}. The relay needs to be allowed to read it and the folders above it")]
+    Unreadable {
+        /// Which.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// What is in them is of no use.
+    #[error("{file}: {source}")]
+    Unusable {
+        /// The certificate's.
+        file: PathBuf,
+        /// The fault.
+        source: CertificateError,
+    },
+}
+
+/// Checks a certificate and its key as the relay does when it starts: until when is it good?
+///
+/// # Errors
+/// [`FilesError`], which says what to do.
+pub fn check_files(certificate: &Path, private_key: &Path) -> Result<Validity, FilesError> {
+    let (_, read) = read(certificate, private_key)?;
+    Ok(read?.validity())
+}
+
+type Digests = [[u8; 32]; 2];
+
+/// What the two files hold now, and a digest of it by which a change shows.
+fn read(certificate: &Path, private_key: &Path) -> Result<(Digests, Result<Certificate, FilesError>), FilesError> {
+    let bytes = |file: &Path| {
+        let unreadable = |source| FilesError::Unreadable { file: file.to_owned(), source };
+        fs::read(file).map(Zeroizing::new).map_err(unreadable)
+    };
+    let (chain, key) = (bytes(certificate)?, bytes(private_key)?);
+    let digests = [Sha256::digest(&*chain).into(), Sha256::digest(&*key).into()];
+    let unusable = |source| FilesError::Unusable { file: certificate.to_owned(), source };
+    let checked = Certificate::from_pem(&chain, &key)
+        .and_then(|certificate| certificate.check_time(SystemTime::now()).map(|()| certificate));
+    Ok((digests, checked.map_err(unusable)))
+}
+
+/// The two files, and what was last found in them.
+#[derive(Debug)]
+pub(super) struct Files {
+    certificate: PathBuf,
+    private_key: PathBuf,
+    host: Option<String>,
+    served: Arc<Served>,
+    /// Touched by the one task that follows the files.
+    last: Mutex<Last>,
+}
+
+#[derive(Debug)]
+struct Last {
+    /// None: they could not be read.
+    seen: Option<Digests>,
+    warned: Option<SystemTime>,
+}
+
+impl Files {
+    pub(super) fn open(
+        certificate: &Path,
+        private_key: &Path,
+        host: Option<&str>,
+        served: Arc<Served>,
+    ) -> Result<Self, FilesError> {
+        let (digests, found) = read(certificate, private_key)?;
+        let files = Self {
+            certificate: certificate.to_owned(),
+            private_key: private_key.to_owned(),
+            host: host.map(str::to_owned),
+            served,
+            last: Mutex::new(Last { seen: Some(digests), warned: None }),
+        };
+        files.serve(found?);
+        Ok(files)
+    }
+
+    fn serve(&self, certificate: Certificate) {
+        if self.host.as_ref().is_some_and(|host| !certificate.is_for(host)) {
+            tracing::warn!(
+                "the certificate is not for the host in `url`: devices will refuse it; get one for that host"
+            );
+        }
+        self.served.replace(certificate);
+    }
+
+    /// Reads the files every few seconds, and when told to. Never returns.
+    pub(super) async fn follow(&self, look_again: &Notify) {
+        let mut ticks = interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = look_again.notified() => {}
+            }
+            self.look();
+        }
+    }
+
+    /// Two small reads: not worth a thread of their own.
+    fn look(&self) {
+        let mut last = lock(&self.last);
+        match read(&self.certificate, &self.private_key) {
+            Ok((digests, _)) if last.seen == Some(digests) => {}
+            Ok((digests, found)) => {
+                last.seen = Some(digests);
+                match found {
+                    Ok(certificate) => {
+                        self.serve(certificate);
+                        last.warned = None;
+                        tracing::info!("the certificate's files changed: new connections get the new certificate");
+                    }
+                    Err(FilesError::Unusable { source, .. }) => keep(&source),
+                    Err(FilesError::Unreadable { source, .. }) => keep(&source.kind()),
+                }
+            }
+            Err(FilesError::Unreadable { source, .. }) => {
+                if last.seen.take().is_some() {
+                    keep(&source.kind());
+                }
+            }
+            Err(FilesError::Unusable { source, .. }) => keep(&source),
+        }
+        self.warn_in_time(&mut last, SystemTime::now());
+    }
+
+    fn warn_in_time(&self, last: &mut Last, now: SystemTime) {
+        let Some(Validity { until, .. }) = self.served.validity() else { return };
+        let is_due = last.warned.is_none_or(|warned| now.duration_since(warned).is_ok_and(|since| since >= DAY));
+        if !is_due || until > now + WARN_BEFORE {
+            return;
+        }
+        last.warned = Some(now);
+        match until.duration_since(now) {
+            Ok(left) => tracing::warn!(
+                hours = left.as_secs() / 3_600,
+                "the certificate expires soon; renew it, the relay takes the new one by itself"
+            ),
+            Err(_) => tracing::error!("the certificate expired: devices refuse it; renew it"),
+        }
+    }
+}
+
+fn keep(why: &dyn std::fmt::Display) {
+    tracing::warn!(%why, "the certificate's files changed and are of no use; the old certificate stays in use");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    /// A certificate's year of expiry, which tells it from others, and its key.
+    fn pair(until: i32) -> (String, String) {
+        let mut params = CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
+        params.not_after = date_time_ymd(until, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn a_half_written_or_mismatching_pair_keeps_the_old_one_until_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("certificate"), folder.path().join("key"));
+        let put = |chain: &str, secret: &str| {
+            fs::write(&certificate, chain).unwrap();
+            fs::write(&key, secret).unwrap();
+        };
+        let (old, new) = (pair(2100), pair(2200));
+        put(&old.0, &old.1);
+        let files = Files::open(&certificate, &key, Some("relay.example"), Arc::default()).unwrap();
+        let until = || {
+            files.look();
+            let since_1970 = files.served.validity().unwrap().until.duration_since(UNIX_EPOCH).unwrap();
+            1970 + since_1970.as_secs() / (31_556_952 - 40)
+        };
+        assert_eq!(until(), 2100);
+        put(&new.0, &old.1);
+        assert_eq!(until(), 2100, "the certificate came first");
+        put(&new.0[..new.0.len() / 2], &new.1);
+        assert_eq!(until(), 2100, "half of it is there");
+        put("", "");
+        assert_eq!(until(), 2100, "they are being written");
+        fs::remove_file(&key).unwrap();
+        assert_eq!(until(), 2100, "one is gone");
+        put(&pair(2020).0, &new.1);
+        assert_eq!(until(), 2100, "an expired one");
+        put(&new.0, &new.1);
+        assert_eq!(until(), 2200);
+    }
+}
