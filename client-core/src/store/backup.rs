@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, ErrorCode, params_from_iter};
 
 use super::{Key, Store, Tx, io_error, key_file, migrations, open_error, restrict, sync_folder};
 use crate::error::{OpenError, StoreError};
@@ -163,10 +163,10 @@ impl Restoring {
 
     pub(crate) fn row(&mut self, values: Vec<Value>) -> Result<(), OpenError> {
         let mut insert = self.connection.prepare_cached(&self.insert).map_err(open_error)?;
-        insert.execute(params_from_iter(values)).map_err(|error| match open_error(error) {
-            // Values that the table does not take.
-            OpenError::Io(_) => OpenError::Damaged,
-            error => error,
+        insert.execute(params_from_iter(values)).map_err(|error| match error.sqlite_error_code() {
+            // Too few values, or some that the table does not take.
+            None | Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch) => OpenError::Damaged,
+            _ => open_error(error),
         })?;
         Ok(())
     }
