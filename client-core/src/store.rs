@@ -14,10 +14,13 @@ mod messages;
 mod migrations;
 mod notifying;
 mod outbox;
+mod reads;
 mod received;
 mod relays;
+mod resend;
 mod sealing_keys;
 mod search;
+mod sessions;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -35,8 +38,10 @@ pub(crate) use key_file::{Key, home_exists};
 pub(crate) use lease::{Holder, RENEW_MS};
 pub(crate) use messages::Changed;
 pub(crate) use outbox::{Kind, OutboxKey, Outgoing};
+pub(crate) use received::POSITIONS;
 pub(crate) use relays::{RelayId, RelayRow};
 pub(crate) use sealing_keys::OwnSealingKey;
+pub(crate) use sessions::{AskedReset, NewSession, SessionRow};
 
 use crate::error::{OpenError, StoreError};
 
@@ -89,6 +94,33 @@ impl Store {
             .map_err(open_error)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
+    }
+
+    /// Another store with the same in it, in memory too.
+    #[cfg(test)]
+    pub(crate) fn copy(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("copy.db");
+        self.connection.execute("VACUUM INTO ?1", [file.to_str().unwrap()]).unwrap();
+        let copy = Self::in_memory();
+        let attach = "ATTACH ?1 AS source";
+        copy.connection.execute(attach, [file.to_str().unwrap()]).unwrap();
+        let tables: Vec<String> = copy
+            .connection
+            .prepare("SELECT name FROM source.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        copy.connection.pragma_update(None, "foreign_keys", false).unwrap();
+        for table in tables {
+            let sql = format!("DELETE FROM main.{table}; INSERT INTO main.{table} SELECT * FROM source.{table}");
+            copy.connection.execute_batch(&sql).unwrap();
+        }
+        copy.connection.pragma_update(None, "foreign_keys", true).unwrap();
+        copy.connection.execute_batch("DETACH source").unwrap();
+        copy
     }
 
     /// A store that is gone with its connection. Everything but the file and its encryption is the real thing.
