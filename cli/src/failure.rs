@@ -4,7 +4,7 @@ use std::io;
 
 use serde::Serialize;
 use tacit_client_core::{
-    AuthorityError, ContactError, EndedWhy, EnrolError, InviteError, JoinError, Offer, OpenError, Outcome, SendError,
+    AuthorityError, ContactError, EndedWhy, EnrolError, InviteError, JoinError, Offer, OpenError, Outcome, ResetError, SendError,
     StoreError, WaitError,
 };
 
@@ -27,6 +27,8 @@ pub(crate) enum Failure {
     Join(#[from] JoinError),
     #[error(transparent)]
     Contact(#[from] ContactError),
+    #[error(transparent)]
+    Reset(#[from] ResetError),
     #[error(transparent)]
     Send(#[from] SendError),
     #[error(transparent)]
@@ -164,6 +166,12 @@ impl Failure {
                 ContactError::OtherTerms => "terms_changed",
                 ContactError::Store(error) => store(error),
             },
+            Self::Reset(error) => match error {
+                ResetError::NoSuchContact => "no_such_contact",
+                ResetError::WrongState => "wrong_state",
+                ResetError::TooOften => "too_often",
+                ResetError::Store(error) => store(error),
+            },
             Self::Send(error) => match error {
                 SendError::NoSuchContact => "no_such_contact",
                 SendError::Empty => "message_empty",
@@ -275,6 +283,7 @@ mod tests {
             Failure::Invite(InviteError::Store(full())),
             Failure::Join(JoinError::Store(full())),
             Failure::Contact(ContactError::Store(full())),
+            Failure::Reset(ResetError::Store(full())),
             Failure::Send(SendError::Store(full())),
             Failure::Wait(WaitError::Store(full())),
         ] {

@@ -3,6 +3,8 @@
 //! Bytes become these types in `decode` and nowhere else; what does not fit is refused there.
 
 mod reset;
+#[cfg(test)]
+mod vectors;
 
 use prost::Message;
 use tacit_proto::BOX_VERSION;

@@ -165,6 +165,8 @@ pub(crate) struct Engine {
     /// Contacts whose invite was answered `Used`. A `Rekey` of ours may have been on its way on an earlier connection when
     /// the next key was refused: only when that is refused once more was it somebody else.
     invite_used: BTreeSet<ContactKey>,
+    /// The same for contacts whose end is held already, and whose present key was refused.
+    held_key_refused: BTreeSet<ContactKey>,
     /// Contacts whose end was taken over on this connection, and attached again.
     taken_back: BTreeSet<ContactKey>,
     /// Contacts whose next message cannot be sealed before something comes.
@@ -189,6 +191,7 @@ impl Engine {
             links: BTreeMap::new(),
             next_key_refused: BTreeSet::new(),
             invite_used: BTreeSet::new(),
+            held_key_refused: BTreeSet::new(),
             taken_back: BTreeSet::new(),
             unsealable: BTreeSet::new(),
             attachments: BTreeMap::new(),

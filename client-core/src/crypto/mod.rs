@@ -19,4 +19,4 @@ mod fixed;
 #[cfg(test)]
 mod standards;
 #[cfg(test)]
-mod vectors;
+pub(crate) mod vectors;

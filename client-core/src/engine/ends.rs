@@ -196,6 +196,10 @@ impl Engine {
             // We closed it, and the relay knows.
             (Refusal::Gone | Refusal::NotAllowed, _) if row.close_due => tx.forget_end_key(&row.key)?,
             (Refusal::Gone, _) => self.end(tx, &row.key, EndedWhy::ByPeer, false)?,
+            // A `Rekey` of an earlier connection may have arrived since the next key was refused.
+            (Refusal::NotAllowed, KeyTried::Current) if row.rekey_due && self.held_key_refused.insert(row.key) => {
+                self.next_key_refused.remove(&row.key);
+            }
             // The relay may be wrong, or hostile: nothing is erased for it.
             _ => {
                 self.links.insert(row.key, Link::Parked);

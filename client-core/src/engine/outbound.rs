@@ -56,7 +56,7 @@ impl Engine {
         let relay_room = (self.welcome.limits.in_flight as usize).saturating_sub(under_way);
         let room = PIPELINE.saturating_sub(attachment.in_flight.len()).min(relay_room);
         let only_sealed = self.unsealable.contains(&row.key);
-        for outgoing in tx.outgoing(&row.key, attachment.sent, only_sealed, room)? {
+        for outgoing in tx.next_outgoing(&row.key, attachment.sent, only_sealed, room)? {
             let sealing = match &outgoing.sealed {
                 Some(sealed) => Sealing::Sealed(sealed.clone()),
                 None => seal_outgoing(tx, row, &outgoing, &mut *rng)?,

@@ -183,7 +183,7 @@ impl People {
                 let Some(contact) = self.pairs[pair].contacts[side] else { continue };
                 let device = self.pairs[pair].devices[side];
                 let shown = world.devices[device].store.read::<_, StoreError>(|tx| tx.public_contact(&contact));
-                if shown.unwrap().is_some_and(|shown| shown.wedged && !shown.resetting) {
+                if shown.unwrap().is_some_and(|shown| shown.session.wedged && !shown.session.resetting) {
                     self.reset(world, pair, side);
                 }
             }
@@ -195,7 +195,7 @@ impl People {
         let sides = self.pairs.iter().flat_map(|pair| pair.devices.into_iter().zip(pair.contacts));
         sides.into_iter().any(|(device, contact)| {
             let shown = contact.map(|contact| world.devices[device].store.read::<_, StoreError>(|tx| tx.public_contact(&contact)));
-            shown.is_some_and(|shown| shown.unwrap().is_some_and(|shown| shown.resetting))
+            shown.is_some_and(|shown| shown.unwrap().is_some_and(|shown| shown.session.resetting))
         })
     }
 
@@ -321,7 +321,7 @@ impl People {
         let came = came.filter(|message| message.direction == Direction::In);
         came.map(|message| match message.content {
             Content::Text(text) => text,
-            Content::Unknown => panic!("only texts were sent"),
+            other => panic!("only texts were sent, not {other:?}"),
         })
         .collect()
     }

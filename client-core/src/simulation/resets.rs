@@ -54,8 +54,8 @@ impl Scenario {
         assert_ne!(self.words(0), before);
         for side in 0..2 {
             let contact = self.contact(0, side);
-            assert!(!contact.verified && !contact.wedged && !contact.resetting);
-            assert_eq!(contact.last_reset.unwrap().by_peer, side != asked);
+            assert!(!contact.verified && !contact.session.wedged && !contact.session.resetting);
+            assert_eq!(contact.session.last_reset.unwrap().by_peer, side != asked);
             let (device, key) = self.side(0, side);
             let old = self.change(device, |tx| tx.old_sessions(&key));
             assert!(old.is_empty(), "the old session is erased once the new one is used");
@@ -92,7 +92,7 @@ fn a_reset_gives_both_sides_new_words_takes_verified_back_and_loses_nothing_unde
         let before = talk.words(0);
         talk.chat();
         talk.reset(side).unwrap();
-        assert!(talk.contact(0, side).resetting);
+        assert!(talk.contact(0, side).session.resetting);
         let mut told = Vec::new();
         for _ in 0..20 {
             talk.chat();
@@ -131,7 +131,7 @@ fn a_damaged_session_stops_no_other_contact_is_shown_and_heals_by_a_reset() {
         talk.run_for(2_000);
     }
     let (broken, other) = (talk.contact(0, 0), talk.contact(1, 0));
-    assert!(broken.wedged && !other.wedged);
+    assert!(broken.session.wedged && !other.session.wedged);
     assert!(broken.unopened > 0, "what came for it could not be read");
     assert_eq!(talk.people.outcomes(&mut talk.world, 1, 0), [crate::types::Outcome::Delivered; 4]);
     talk.reset_of(0, 0).unwrap();
@@ -154,7 +154,7 @@ fn two_resets_at_once_end_in_one_session_that_end_a_asked_for() {
         assert_eq!(talk.words(0), talk.words(1));
         assert_ne!(talk.words(0), before);
         assert_eq!(talk.session(0), talk.session(1), "{apart_ms}");
-        assert!(!talk.contact(0, 0).resetting && !talk.contact(0, 1).resetting);
+        assert!(!talk.contact(0, 0).session.resetting && !talk.contact(0, 1).session.resetting);
     }
 }
 
@@ -250,7 +250,7 @@ fn a_reset_is_asked_for_and_accepted_five_times_a_day() {
         reset::restore(tx, &row, now, &mut dice)
     });
     talk.run_for(60_000);
-    assert!(talk.contact(0, 0).resetting);
+    assert!(talk.contact(0, 0).session.resetting);
     assert_eq!(talk.session(1), 5);
     assert_eq!(talk.contact(0, 1).unopened, 1);
     // The day after, it is repeated and taken.
@@ -280,7 +280,7 @@ fn boxes_that_cannot_be_opened_reset_nothing() {
     talk.run_for(60_000);
     assert!(talk.contact(0, 0).unopened > 0 && talk.contact(0, 1).unopened > 0);
     assert_eq!((talk.session(0), talk.session(1), talk.words(0)), (0, 0, before));
-    assert!(!talk.contact(0, 0).wedged && !talk.contact(0, 0).resetting);
+    assert!(!talk.contact(0, 0).session.wedged && !talk.contact(0, 0).session.resetting);
 }
 
 #[test]

@@ -235,6 +235,7 @@ impl Tx<'_> {
     }
 
     /// Erases what a device that was restored does not have: the session, and all that was sealed in it.
+    #[allow(dead_code, reason = "what a restore calls; the simulation does")]
     pub(crate) fn forget_session(&self, row: &ContactRow) -> Result<(), StoreError> {
         self.execute(
             "UPDATE contacts SET session = NULL, psk_in = NULL, psk_out = NULL, peer_sealing = NULL, wedged = 0

@@ -58,7 +58,7 @@ fn texts(messages: &[Message], direction: Direction) -> Vec<&str> {
 fn hand_over(from: &mut Store, sender: &ContactRow, to: &mut Store, recipient: &ContactRow) {
     let boxes: Vec<Vec<u8>> = from
         .change::<_, StoreError>(|tx| {
-            let waiting = tx.outgoing(&sender.key, 0, false, 100)?;
+            let waiting = tx.outgoing(&sender.key, 0, 100)?;
             waiting
                 .iter()
                 .map(|outgoing| {

@@ -76,8 +76,19 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The next rows after one, in order; or only those that are sealed already.
+    /// The next rows after one, in order.
+    #[cfg(test)]
     pub(crate) fn outgoing(
+        &self,
+        contact: &ContactKey,
+        after: OutboxKey,
+        most: usize,
+    ) -> Result<Vec<Outgoing>, StoreError> {
+        self.next_outgoing(contact, after, false, most)
+    }
+
+    /// The next rows after one, in order; or only those that are sealed already.
+    pub(crate) fn next_outgoing(
         &self,
         contact: &ContactKey,
         after: OutboxKey,

@@ -232,7 +232,7 @@ fn a_receipt_with_a_gap_resends_what_is_missing_and_only_that() {
                 tx.queue_text(&contact, &[number; 16], "text", 1)?;
             }
             // As if each was sealed and accepted.
-            for row in tx.outgoing(&contact, 0, false, 100)?.into_iter().filter(|row| row.message.is_some()) {
+            for row in tx.outgoing(&contact, 0, 100)?.into_iter().filter(|row| row.message.is_some()) {
                 tx.number(&contact, &tx.message_to_seal(row.message.unwrap())?.unwrap())?;
                 tx.set_accepted(row.message.unwrap(), 1_000_000)?;
                 tx.remove_outgoing(row.key)?;
@@ -242,11 +242,13 @@ fn a_receipt_with_a_gap_resends_what_is_missing_and_only_that() {
         .unwrap();
     let receipt = Receipt { stream, up_to: 1, beyond: vec![Range { first: 4, last: 4 }] };
     let changed = store.change::<_, StoreError>(|tx| tx.apply_receipt(&contact, &receipt, 100_000)).unwrap();
-    assert_eq!(changed.iter().map(|(id, _)| id[0]).collect::<Vec<_>>(), [1, 4]);
+    let became = |wanted| changed.iter().filter(move |(_, outcome)| *outcome == wanted).map(|(id, _)| id[0]);
+    assert_eq!(became(Outcome::Delivered).collect::<Vec<_>>(), [1, 4]);
+    assert_eq!(became(Outcome::Queued).collect::<Vec<_>>(), [2, 3]);
     let waiting = |store: &mut Store| {
         store
             .read::<_, StoreError>(|tx| {
-                let rows = tx.outgoing(&contact, 0, false, 100)?;
+                let rows = tx.outgoing(&contact, 0, 100)?;
                 rows.iter()
                     .filter_map(|row| row.message)
                     .map(|key| Ok(tx.message_to_seal(key)?.unwrap().message_id[0]))
@@ -275,7 +277,7 @@ fn a_receipt_after_the_hold_turns_expired_into_delivered() {
     store
         .change::<_, StoreError>(|tx| {
             tx.queue_text(&contact, &[1; 16], "text", 1)?;
-            let row = tx.outgoing(&contact, 0, false, 9)?.into_iter().find(|row| row.message.is_some()).unwrap();
+            let row = tx.outgoing(&contact, 0, 9)?.into_iter().find(|row| row.message.is_some()).unwrap();
             tx.number(&contact, &tx.message_to_seal(row.message.unwrap())?.unwrap())?;
             tx.set_accepted(row.message.unwrap(), 1_000)?;
             tx.remove_outgoing(row.key)
