@@ -25,6 +25,7 @@ mod sessions;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
@@ -50,6 +51,10 @@ const FILE: &str = "tacit.db";
 /// How long a change waits for another process's change: far longer than any of ours takes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// SQLite calls itself ready before SQLCipher has set itself up: another thread that opens a store in between is told that
+/// its key cannot be used. So one connection, of one thread, comes before all others.
+static SQLCIPHER: LazyLock<rusqlite::Result<()>> = LazyLock::new(|| Connection::open_in_memory().map(drop));
+
 /// One connection to the store. Owned by one thread at a time.
 pub(crate) struct Store {
     connection: Connection,
@@ -66,6 +71,9 @@ impl Store {
     }
 
     fn connect(home: &Path, key: &Key) -> Result<Connection, OpenError> {
+        if SQLCIPHER.is_err() {
+            return Err(OpenError::Io("SQLCipher cannot start".to_owned()));
+        }
         let path = home.join(FILE);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(open_error)?;
