@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 use tacit_client_core::{
     AuthorityError, BackupError, ContactError, DeleteError, EndedWhy, EnrolError, InviteError, JoinError, Offer, OpenError,
-    Outcome, RetentionError, SendError, StoreError, WaitError,
+    Outcome, ResetError, RetentionError, SendError, StoreError, WaitError,
 };
 
 use crate::describe;
@@ -27,6 +27,8 @@ pub(crate) enum Failure {
     Join(#[from] JoinError),
     #[error(transparent)]
     Contact(#[from] ContactError),
+    #[error(transparent)]
+    Reset(#[from] ResetError),
     #[error(transparent)]
     Send(#[from] SendError),
     #[error(transparent)]
@@ -160,6 +162,12 @@ impl Failure {
                 ContactError::WrongState => "wrong_state",
                 ContactError::OtherTerms => "terms_changed",
                 ContactError::Store(error) => store(error),
+            },
+            Self::Reset(error) => match error {
+                ResetError::NoSuchContact => "no_such_contact",
+                ResetError::WrongState => "wrong_state",
+                ResetError::TooOften => "too_often",
+                ResetError::Store(error) => store(error),
             },
             Self::Send(error) => match error {
                 SendError::NoSuchContact => "no_such_contact",
@@ -316,6 +324,7 @@ mod tests {
             Failure::Invite(InviteError::Store(full())),
             Failure::Join(JoinError::Store(full())),
             Failure::Contact(ContactError::Store(full())),
+            Failure::Reset(ResetError::Store(full())),
             Failure::Send(SendError::Store(full())),
             Failure::Wait(WaitError::Store(full())),
         ] {

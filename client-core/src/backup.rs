@@ -128,7 +128,7 @@ fn fill(home: &Path, key: &StoreKey, source: File, secret: &BackupSecret) -> Res
     let key = Key::open(home, key, &mut rng())?;
     rows::read(home, &key, &mut BufReader::new(source), secret)?;
     let mut store = Store::open(home, &key)?;
-    store.change::<_, BackupError>(|tx| Ok(restore::begin(tx, &mut rng())?))?;
+    store.change::<_, BackupError>(|tx| Ok(restore::begin(tx, wall_clock(), &mut rng())?))?;
     // The log goes into the store with the last connection.
     Ok(store.purge()?)
 }
@@ -142,7 +142,6 @@ impl From<OpenError> for BackupError {
         }
     }
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,7 @@ mod note;
 mod notifications;
 mod pairing;
 mod pulse;
+mod reset;
 mod restore;
 mod retention;
 mod rotation;
@@ -51,7 +52,7 @@ pub use client::crisis::Crisis;
 pub use client::terms::Consent;
 pub use content::MAX_TEXT;
 pub use error::{
-    AuthorityError, BackupError, CardError, ContactError, DeleteError, EnrolError, InviteError, JoinError, OpenError,
+    AuthorityError, BackupError, CardError, ContactError, DeleteError, EnrolError, InviteError, JoinError, OpenError, ResetError,
     RetentionError, SendError, SettingsError, StoreError, WaitError,
 };
 pub use note::Note;
@@ -60,5 +61,6 @@ pub use store::StoreKey;
 pub use tacit_proto::link::{AddressError, LinkError};
 pub use types::{
     CareState, Connection, Contact, ContactId, ContactState, Content, Direction, EndedWhy, Enrolment, EnrolmentState,
-    Event, Found, Listener, Message, MessageId, NewInvite, Offer, Outcome, Piece, RefusedWhy, Timestamp,
+    Event, Found, LastReset, Listener, Message, MessageId, NewInvite, Offer, Outcome, Piece, ReadReceipts, RefusedWhy,
+    SessionState, Timestamp,
 };

@@ -1,15 +1,15 @@
 //! What a restored device begins with: ends that a lost device still holds, and no session.
 
 use rand_core::CryptoRng;
-use tacit_proto::EndKey;
 
 use crate::error::StoreError;
-use crate::store::{ContactRow, State, Tx};
-use crate::types::EndedWhy;
+use crate::reset;
+use crate::store::{State, Tx};
+use crate::types::{EndedWhy, Timestamp};
 
 /// Every complete pairing is to be rekeyed and then reset; one that was not complete is over. In the transaction after
 /// which the store is used.
-pub(crate) fn begin(tx: &Tx<'_>, rng: &mut dyn CryptoRng) -> Result<(), StoreError> {
+pub(crate) fn begin(tx: &Tx<'_>, now: Timestamp, rng: &mut dyn CryptoRng) -> Result<(), StoreError> {
     for key in tx.contact_keys()? {
         let Some(row) = tx.contact(&key)? else { continue };
         match row.state {
@@ -17,9 +17,9 @@ pub(crate) fn begin(tx: &Tx<'_>, rng: &mut dyn CryptoRng) -> Result<(), StoreErr
             State::Joined => {
                 // First: the other side may never have seen it, and cannot open what follows without.
                 tx.resend_accept(&key)?;
-                renew(tx, &row, rng)?;
+                reset::restore(tx, &row, now, rng)?;
             }
-            State::Paired => renew(tx, &row, rng)?,
+            State::Paired => reset::restore(tx, &row, now, rng)?,
             // What could complete it is not in a backup. The relay is told, so that the invite does not look open.
             _ => {
                 let close_due = tx.end_key(&key)?.is_some() || tx.next_end_key(&key)?.is_some();
@@ -28,9 +28,4 @@ pub(crate) fn begin(tx: &Tx<'_>, rng: &mut dyn CryptoRng) -> Result<(), StoreErr
         }
     }
     Ok(())
-}
-
-/// The end gets another key, kept before the relay is asked.
-fn renew(tx: &Tx<'_>, row: &ContactRow, mut rng: &mut dyn CryptoRng) -> Result<(), StoreError> {
-    tx.set_blob(&row.key, "next_end_key", Some(&*EndKey::draw(&mut rng).secret_bytes()))
 }

@@ -94,7 +94,8 @@ claim "check-config is content" inside tacit-server check-config
 claim "it starts, and systemd hears that it serves" inside systemctl enable --now tacit-server
 is_own_user() { [ "$(inside ps -o user= -p "$(pid)")" = tacit ]; }
 claim "as its own user" is_own_user
-says() { inside curl --silent --insecure "$2" | grep --quiet "$1"; }
+# All of it is read first: a grep that has found enough would end curl, and so the claim, with an error.
+says() { grep --quiet "$1" <<<"$(inside curl --silent --insecure --retry 5 --retry-connrefused "$2")"; }
 claim "on the port of https, its page says who runs it" says 'Clinic Example' https://127.0.0.1/
 claim "it is ready" ready
 claim "status reaches it" inside tacit-server status

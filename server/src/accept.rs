@@ -1,6 +1,7 @@
 //! The door: connections come in, are admitted or turned away before anything is read from them, encrypted if this relay
 //! encrypts, and served.
 
+use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +47,7 @@ impl Door {
                     wait = Duration::from_millis(5);
                     match self.limits.enter(self.counted(peer.ip())) {
                         Ok(guest) => self.serve(stream, peer.ip(), guest, guard.clone()),
-                        Err(why) => self.turn_away(&stream, why),
+                        Err(why) => self.turn_away(stream, why),
                     }
                 }
                 Err(error) => {
@@ -68,10 +69,13 @@ impl Door {
     }
 
     /// One attempt to say it, which costs a system call; nothing is waited for.
-    fn turn_away(&self, stream: &TcpStream, why: TurnedAway) {
+    fn turn_away(&self, stream: TcpStream, why: TurnedAway) {
         tracing::debug!(?why, "a connection was turned away");
-        if self.tls.is_none() {
-            let _ = stream.try_write(TURNED_AWAY);
+        if self.tls.is_none()
+            && let Ok(mut stream) = stream.into_std()
+        {
+            // Never blocks. Who does not take it at once does not hear it.
+            let _ = stream.write(TURNED_AWAY);
         }
     }
 

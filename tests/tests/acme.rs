@@ -194,6 +194,24 @@ fn a_certificate_is_renewed_before_it_ends() {
 }
 
 #[test]
+fn an_authority_that_forgot_the_account_gives_a_certificate_all_the_same() {
+    let Some(mut pebble) = Pebble::prepare() else { return };
+    let mut relay = Relay::start_at(|port| {
+        pebble.start(port);
+        pebble.config(port)
+    });
+    wait("no certificate came", || relay.log().contains("the authority gave a certificate"));
+    relay.kill();
+    // A new one, that knows nobody.
+    pebble.start(port(&relay));
+    let kept = fs::read_dir(relay.data().join("data/acme")).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(kept.join("certificate.pem")).unwrap();
+    relay.restart();
+    let root = pebble.issuing_root();
+    wait("no certificate came", || connect(&root, port(&relay)).is_ok());
+}
+
+#[test]
 fn a_relay_without_a_certificate_says_why_and_turns_everybody_away() {
     let Some(mut pebble) = Pebble::prepare() else { return };
     let relay = Relay::start_at(|port| {

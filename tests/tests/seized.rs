@@ -23,7 +23,8 @@ fn files(folder: &Path, found: &mut Vec<Vec<u8>>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files(&path, found);
-        } else {
+        } else if path.is_file() {
+            // The control socket holds nothing.
             found.push(fs::read(path).unwrap());
         }
     }

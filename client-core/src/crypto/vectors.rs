@@ -11,9 +11,10 @@ use serde_json::Value;
 mod boxes;
 mod pairings;
 mod ratchet;
+mod resets;
 
 /// Compares a file with what the code makes of it, or writes it if that was asked for.
-fn check(file: &str, made: &Value) {
+pub(crate) fn check(file: &str, made: &Value) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../proto/vectors").join(file);
     if std::env::var_os("TACIT_WRITE_VECTORS").is_some() {
         fs::write(&path, format!("{made:#}\n")).unwrap();
@@ -23,6 +24,6 @@ fn check(file: &str, made: &Value) {
 }
 
 /// Bytes that differ from each other, so that a field in the wrong place shows.
-fn bytes<const N: usize>(first: u8) -> [u8; N] {
+pub(crate) fn bytes<const N: usize>(first: u8) -> [u8; N] {
     std::array::from_fn(|at| first.wrapping_add(at as u8))
 }

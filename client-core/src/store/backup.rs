@@ -47,6 +47,8 @@ const KEPT: &[(&str, &[&str])] = &[
             "in_stream",
             "in_session",
             "session_number",
+            "tells_reads",
+            "peer_tells_reads",
         ],
     ),
     (
@@ -71,6 +73,7 @@ const KEPT: &[(&str, &[&str])] = &[
     ),
     ("message_bodies", &["message", "body"]),
     ("received", &["contact", "stream", "first", "last"]),
+    ("reset_ids", &["contact", "id", "ours", "at"]),
     ("practice", &["one", "signing_secret"]),
     ("own_statements", &["kind", "version", "statement"]),
     ("care", &["contact", "pairing", "signing_secret", "peer_key"]),
@@ -87,12 +90,17 @@ const KEPT: &[(&str, &[&str])] = &[
 const LEFT_OUT: &[(&str, &[&str])] = &[
     // Sealing secrets, ratchet state, and the secrets of messages.
     ("sealing_keys", &["*"]),
+    ("old_sessions", &["*"]),
+    ("resets", &["*"]),
+    ("reset_ids", &["answer", "repeated"]),
     ("contacts", &["account", "session", "psk_out", "psk_in", "peer_sealing", "peer_sealing_number"]),
+    // Of a restore that has not taken this end over: the one from this backup does it anew.
+    ("contacts", &["last_end_key"]),
     // What only served a pairing that is not complete: it cannot be gone on with.
     ("contacts", &["permit", "join_within", "invite_secret", "offer"]),
     ("offer_parts", &["*"]),
     // Of the session before, or of the device that is lost.
-    ("contacts", &["transcript", "verified", "unopened", "locked_out", "accept_resent", "receipt_due"]),
+    ("contacts", &["transcript", "verified", "unopened", "locked_out", "accept_resent", "receipt_due", "wedged", "reset_at", "reset_by_peer"]),
     ("messages", &["resent_at"]),
     ("outbox", &["*"]),
     ("lease", &["*"]),

@@ -10,7 +10,9 @@ use crate::crypto::pairing::{ChannelSecrets, Transcript};
 use crate::crypto::psk::Psk;
 use crate::crypto::seal::SealingPublic;
 use crate::error::StoreError;
-use crate::types::{CareState, Contact, ContactState, EndedWhy, Timestamp};
+use crate::types::{
+    CareState, Contact, ContactState, EndedWhy, LastReset, ReadReceipts, SessionState, Timestamp,
+};
 
 /// Names a contact in the store.
 pub(crate) type ContactKey = [u8; 16];
@@ -119,9 +121,12 @@ pub(crate) struct ContactRow {
     pub(crate) receipt_due: bool,
     /// How many resets there were.
     pub(crate) session: i64,
+    /// The end has a next key, which the relay is still to be told.
+    pub(crate) rekey_due: bool,
 }
 
-const ROW: &str = "id, relay, channel, end_number, state, ended, close_due, receipt_due, session_number";
+const ROW: &str = "id, relay, channel, end_number, state, ended, close_due, receipt_due, session_number,
+    next_end_key IS NOT NULL";
 
 fn contact_row(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
     let channel = ChannelId::from_bytes(fixed(row.get_ref(2)?.as_blob()?)?);
@@ -134,6 +139,7 @@ fn contact_row(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
         close_due: row.get(6)?,
         receipt_due: row.get(7)?,
         session: row.get(8)?,
+        rekey_due: row.get(9)?,
     })
 }
 
@@ -225,17 +231,29 @@ impl Tx<'_> {
         self.execute("DELETE FROM sealing_keys WHERE contact = ?1", [key])?;
         self.execute("DELETE FROM offer_parts WHERE contact = ?1", [key])?;
         self.execute("DELETE FROM outbox WHERE contact = ?1", [key])?;
+        self.forget_resets(key)?;
         self.refuse_unsent(key)
+    }
+
+    /// Erases what a device that was restored does not have: the session, and all that was sealed in it.
+    pub(crate) fn forget_session(&self, row: &ContactRow) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE contacts SET session = NULL, psk_in = NULL, psk_out = NULL, peer_sealing = NULL, wedged = 0
+             WHERE id = ?1",
+            [row.key],
+        )?;
+        self.forget_sessions_before(&row.key, row.session + 1)?;
+        self.forget_answers(&row.key)
     }
 
     /// The relay was told: nothing of the channel is needed any more.
     pub(crate) fn forget_end_key(&self, key: &ContactKey) -> Result<(), StoreError> {
-        self.execute("UPDATE contacts SET close_due = 0, end_key = NULL, next_end_key = NULL WHERE id = ?1", [key])?;
+        self.execute("UPDATE contacts SET close_due = 0, end_key = NULL, next_end_key = NULL, last_end_key = NULL WHERE id = ?1", [key])?;
         Ok(())
     }
 
     /// A secret column of a fixed length.
-    fn secret<const N: usize>(&self, key: &ContactKey, column: &str) -> Result<Option<Zeroizing<[u8; N]>>, StoreError> {
+    pub(super) fn secret<const N: usize>(&self, key: &ContactKey, column: &str) -> Result<Option<Zeroizing<[u8; N]>>, StoreError> {
         let bytes = self.blob(key, column)?;
         let fix = |bytes: Zeroizing<Vec<u8>>| fixed(&bytes).map(Zeroizing::new);
         Ok(bytes.map(fix).transpose()?)
@@ -262,10 +280,20 @@ impl Tx<'_> {
         Ok(self.secret(key, "next_end_key")?.map(|secret| EndKey::from_secret_bytes(*secret)))
     }
 
-    /// The relay made the change of keys durable.
+    /// The end is in the hands of a device that knows both of its keys: a third one takes it over. With one key only, any
+    /// next one does.
+    pub(crate) fn set_last_end_key(&self, key: &ContactKey, last: &EndKey) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE contacts SET last_end_key = ?2 WHERE id = ?1 AND next_end_key IS NOT NULL",
+            (key, &*last.secret_bytes()),
+        )?;
+        Ok(())
+    }
+
+    /// The relay made the change of keys durable. There may be another one to be made.
     pub(crate) fn promote_end_key(&self, key: &ContactKey) -> Result<(), StoreError> {
         self.execute(
-            "UPDATE contacts SET end_key = next_end_key, next_end_key = NULL
+            "UPDATE contacts SET end_key = next_end_key, next_end_key = last_end_key, last_end_key = NULL
              WHERE id = ?1 AND next_end_key IS NOT NULL",
             [key],
         )?;
@@ -433,6 +461,12 @@ impl Tx<'_> {
         .ok_or(StoreError::Damaged)
     }
 
+    /// Our next message stands behind this position.
+    pub(crate) fn skip_positions(&self, key: &ContactKey, highest: u64) -> Result<(), StoreError> {
+        self.execute("UPDATE contacts SET out_position = max(out_position, ?2 + 1) WHERE id = ?1", (key, highest))?;
+        Ok(())
+    }
+
     pub(crate) fn out_stream(&self, key: &ContactKey) -> Result<[u8; 16], StoreError> {
         self.row("SELECT out_stream FROM contacts WHERE id = ?1", [key], |row| fixed(row.get_ref(0)?.as_blob()?))?
             .ok_or(StoreError::Damaged)
@@ -469,7 +503,9 @@ const PUBLIC: &str = "SELECT id, label, state, ended, verified, remote_invite, i
         END,
     (SELECT min(max(min(sent_at, stored_at), stored_at - 7776000000)) FROM messages WHERE contact = contacts.id
         AND direction = 1 AND outcome = 3 AND kind NOT BETWEEN 40 AND 69),
-    coalesce((SELECT always FROM notified WHERE contact = contacts.id), 0)
+    coalesce((SELECT always FROM notified WHERE contact = contacts.id), 0),
+    wedged, EXISTS (SELECT 1 FROM resets WHERE contact = contacts.id), reset_at, reset_by_peer, tells_reads,
+    peer_tells_reads
     FROM contacts";
 
 fn public(row: &Row<'_>) -> rusqlite::Result<Contact> {
@@ -486,5 +522,14 @@ fn public(row: &Row<'_>) -> rusqlite::Result<Contact> {
         missing: row.get::<_, i64>(10)?.max(0).unsigned_abs(),
         last_activity: row.get(11)?,
         care: CareState { terms_waiting: row.get(12)?, oldest_unread: row.get(13)?, always_notify: row.get(14)? },
+        session: SessionState {
+            wedged: row.get(15)?,
+            resetting: row.get(16)?,
+            last_reset: match row.get(17)? {
+                Some(at) => Some(LastReset { at, by_peer: row.get(18)? }),
+                None => None,
+            },
+        },
+        read_receipts: ReadReceipts { ours: row.get(19)?, theirs: row.get(20)? },
     })
 }

@@ -134,6 +134,7 @@ impl Tx<'_> {
             };
             self.execute(&format!("DELETE FROM {table} WHERE {of}"), [contact])?;
         }
+        self.forget_resets(contact)?;
         self.execute("DELETE FROM contacts WHERE id = ?1", [contact])?;
         self.set_purge_due()
     }

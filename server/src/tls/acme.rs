@@ -185,9 +185,14 @@ impl Renewal {
     }
 
     async fn attempt(&self) -> Result<(), Failed> {
-        let account = self.account().await?;
-        let identifiers = [Identifier::Dns(self.acme.domain.clone())];
-        let mut order = account.new_order(&NewOrder::new(&identifiers)).await?;
+        let mut order = match self.order().await {
+            // The authority has lost it, or cleans up what was long unused.
+            Err(Failed::Refused(kind)) if kind.ends_with(":accountDoesNotExist") => {
+                fs::remove_file(self.folder.join(ACCOUNT_FILE))?;
+                self.order().await?
+            }
+            order => order?,
+        };
         self.prove(&mut order).await?;
         let retries = RetryPolicy::new().timeout(PATIENCE);
         if order.poll_ready(&retries).await? != OrderStatus::Ready {
@@ -207,6 +212,11 @@ impl Renewal {
         // In use even if it cannot be kept: after a restart another one is asked for.
         self.served.replace(certificate);
         Ok(write_durably(&self.folder.join(CERTIFICATE_FILE), pem.as_bytes())?)
+    }
+
+    async fn order(&self) -> Result<Order, Failed> {
+        let identifiers = [Identifier::Dns(self.acme.domain.clone())];
+        Ok(self.account().await?.new_order(&NewOrder::new(&identifiers)).await?)
     }
 
     /// The account at the authority, made if there is none.
