@@ -4,8 +4,8 @@ use std::io;
 
 use serde::Serialize;
 use tacit_client_core::{
-    AuthorityError, BackupError, ContactError, DeleteError, EndedWhy, EnrolError, InviteError, JoinError, Offer, OpenError,
-    Outcome, ResetError, RetentionError, SendError, StoreError, WaitError,
+    AuthorityError, BackupError, ContactError, DeleteError, EndedWhy, EnrolError, InviteError, JoinError, Offer,
+    OpenError, Outcome, ResetError, RetentionError, SendError, StoreError, WaitError,
 };
 
 use crate::describe;

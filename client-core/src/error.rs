@@ -186,7 +186,9 @@ pub enum BackupError {
     #[error("this passphrase does not open the backup, or these words; nothing was changed, try again")]
     WrongSecret,
     /// A passphrase was given for a backup that asks for words, or the other way around.
-    #[error("this backup was made with the other kind of secret: a passphrase instead of recovery words, or words instead")]
+    #[error(
+        "this backup was made with the other kind of secret: a passphrase instead of recovery words, or words instead"
+    )]
     WrongSecretKind,
     /// A passphrase that is empty.
     #[error("the passphrase is empty; choose one, it protects everything in the backup")]

@@ -209,9 +209,13 @@ impl<'a> Opener<'a> {
             return Err(BackupError::Damaged);
         }
         if self.stream.is_some() {
+            // What was sealed fills whole chunks, and the last one is empty.
             self.next_chunk()?;
+            if self.stream.is_some() || !self.chunk.is_empty() {
+                return Err(BackupError::Damaged);
+            }
         }
-        if self.stream.is_some() || !self.chunk.is_empty() { Err(BackupError::Damaged) } else { Ok(()) }
+        Ok(())
     }
 }
 

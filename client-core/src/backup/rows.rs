@@ -60,12 +60,7 @@ fn put(sealer: &mut Sealer<'_>, kind: Kind) -> Result<(), BackupError> {
 }
 
 /// Puts a store together in a home that has a key and no store yet.
-pub(super) fn read(
-    home: &Path,
-    key: &Key,
-    source: &mut dyn Read,
-    secret: &BackupSecret,
-) -> Result<(), BackupError> {
+pub(super) fn read(home: &Path, key: &Key, source: &mut dyn Read, secret: &BackupSecret) -> Result<(), BackupError> {
     let mut opener = Opener::begin(source, secret)?;
     let Kind::Begin(begin) = take(&mut opener)? else { return Err(BackupError::Damaged) };
     let mut restoring = Restoring::begin(home, key, begin.store_version)?;

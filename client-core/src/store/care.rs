@@ -237,8 +237,4 @@ impl Tx<'_> {
         let sql = "SELECT count(DISTINCT digest) FROM statement_parts WHERE contact = ?1";
         Ok(self.row(sql, [contact], |row| row.get(0))?.unwrap_or(0))
     }
-
-    pub(crate) fn kept_bodies(&self) -> Result<u64, StoreError> {
-        Ok(self.row("SELECT count(*) FROM message_bodies", [], |row| row.get(0))?.unwrap_or(0))
-    }
 }

@@ -10,9 +10,7 @@ use crate::crypto::pairing::{ChannelSecrets, Transcript};
 use crate::crypto::psk::Psk;
 use crate::crypto::seal::SealingPublic;
 use crate::error::StoreError;
-use crate::types::{
-    CareState, Contact, ContactState, EndedWhy, LastReset, ReadReceipts, SessionState, Timestamp,
-};
+use crate::types::{CareState, Contact, ContactState, EndedWhy, LastReset, ReadReceipts, SessionState, Timestamp};
 
 /// Names a contact in the store.
 pub(crate) type ContactKey = [u8; 16];
@@ -248,12 +246,19 @@ impl Tx<'_> {
 
     /// The relay was told: nothing of the channel is needed any more.
     pub(crate) fn forget_end_key(&self, key: &ContactKey) -> Result<(), StoreError> {
-        self.execute("UPDATE contacts SET close_due = 0, end_key = NULL, next_end_key = NULL, last_end_key = NULL WHERE id = ?1", [key])?;
+        self.execute(
+            "UPDATE contacts SET close_due = 0, end_key = NULL, next_end_key = NULL, last_end_key = NULL WHERE id = ?1",
+            [key],
+        )?;
         Ok(())
     }
 
     /// A secret column of a fixed length.
-    pub(super) fn secret<const N: usize>(&self, key: &ContactKey, column: &str) -> Result<Option<Zeroizing<[u8; N]>>, StoreError> {
+    pub(super) fn secret<const N: usize>(
+        &self,
+        key: &ContactKey,
+        column: &str,
+    ) -> Result<Option<Zeroizing<[u8; N]>>, StoreError> {
         let bytes = self.blob(key, column)?;
         let fix = |bytes: Zeroizing<Vec<u8>>| fixed(&bytes).map(Zeroizing::new);
         Ok(bytes.map(fix).transpose()?)
@@ -285,7 +290,7 @@ impl Tx<'_> {
     pub(crate) fn set_last_end_key(&self, key: &ContactKey, last: &EndKey) -> Result<(), StoreError> {
         self.execute(
             "UPDATE contacts SET last_end_key = ?2 WHERE id = ?1 AND next_end_key IS NOT NULL",
-            (key, &*last.secret_bytes()),
+            (key, last.secret_bytes()),
         )?;
         Ok(())
     }

@@ -198,22 +198,15 @@ impl Store {
         Ok(changed)
     }
 
-    /// Gives freed pages back, and empties the log: until then, both hold what was deleted, though overwritten in the
-    /// store itself. If a reader is in the way, it stays due.
+    /// Writes the store anew, and empties the log: until then, both hold what was deleted. `secure_delete` overwrites a
+    /// deleted row and a freed page, but not the copies that were left in the unused part of a page when its rows were
+    /// moved to others. If a reader is in the way, it stays due.
     pub(crate) fn purge(&mut self) -> Result<(), StoreError> {
-        self.execute_all("PRAGMA incremental_vacuum")?;
+        self.connection.execute_batch("VACUUM")?;
         if self.checkpoint()? {
             self.change(|tx| tx.execute("UPDATE tidying SET purge_due = 0", []).map(drop))?;
             self.checkpoint()?;
         }
-        Ok(())
-    }
-
-    fn execute_all(&self, sql: &str) -> Result<(), StoreError> {
-        // Each row of this pragma is a page given back.
-        let mut statement = self.connection.prepare(sql)?;
-        let mut rows = statement.query([])?;
-        while rows.next()?.is_some() {}
         Ok(())
     }
 
