@@ -145,3 +145,5 @@ impl From<OpenError> for BackupError {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

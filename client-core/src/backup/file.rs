@@ -31,7 +31,7 @@ const TAG: usize = 16;
 /// The key is of this file alone, so the part of the nonce that does not count may be zero.
 const NONCE: [u8; 7] = [0; 7];
 
-struct Header {
+pub(super) struct Header {
     bytes: [u8; HEADER],
     kind: BackupSecretKind,
     stretch: Stretch,
@@ -54,7 +54,7 @@ impl Header {
         Self { bytes, kind, stretch, salt }
     }
 
-    fn read(source: &mut dyn Read) -> Result<Self, BackupError> {
+    pub(super) fn read(source: &mut dyn Read) -> Result<Self, BackupError> {
         let mut bytes = [0; HEADER];
         let (mut begin, mut rest) = ([0; 14], [0; HEADER - 14]);
         read_exactly(source, &mut begin, BackupError::NotABackup)?;
@@ -87,7 +87,7 @@ impl Header {
 
     /// What is checked, and the key of the stream. Both hang on every byte of the header.
     #[allow(clippy::type_complexity, reason = "two secrets")]
-    fn keys(&self, secret: &BackupSecret) -> Result<(Zeroizing<[u8; 32]>, Zeroizing<[u8; 32]>), BackupError> {
+    pub(super) fn keys(&self, secret: &BackupSecret) -> Result<(Zeroizing<[u8; 32]>, Zeroizing<[u8; 32]>), BackupError> {
         let derivation = Derivation::extract(&self.salt, &*secret.strong(&self.salt, self.stretch)?);
         let expand = |label: &[u8]| derivation.expand(&[label, &self.bytes].concat());
         Ok((expand(b"tacit backup v1 check"), expand(b"tacit backup v1 stream")))

@@ -15,7 +15,7 @@ pub(crate) mod seal;
 pub(crate) mod signing;
 
 #[cfg(test)]
-mod fixed;
+pub(crate) mod fixed;
 #[cfg(test)]
 mod standards;
 #[cfg(test)]
