@@ -4,8 +4,8 @@ use std::io;
 
 use serde::Serialize;
 use tacit_client_core::{
-    AuthorityError, ContactError, EndedWhy, EnrolError, InviteError, JoinError, Offer, OpenError, Outcome, ResetError, SendError,
-    StoreError, WaitError,
+    AuthorityError, ContactError, EndedWhy, EnrolError, InviteError, JoinError, Offer, OpenError, Outcome, ResetError,
+    SendError, StoreError, WaitError,
 };
 
 use crate::describe;

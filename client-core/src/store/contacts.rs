@@ -10,9 +10,7 @@ use crate::crypto::pairing::{ChannelSecrets, Transcript};
 use crate::crypto::psk::Psk;
 use crate::crypto::seal::SealingPublic;
 use crate::error::StoreError;
-use crate::types::{
-    CareState, Contact, ContactState, EndedWhy, LastReset, ReadReceipts, SessionState, Timestamp,
-};
+use crate::types::{CareState, Contact, ContactState, EndedWhy, LastReset, ReadReceipts, SessionState, Timestamp};
 
 /// Names a contact in the store.
 pub(crate) type ContactKey = [u8; 16];
@@ -253,7 +251,11 @@ impl Tx<'_> {
     }
 
     /// A secret column of a fixed length.
-    pub(super) fn secret<const N: usize>(&self, key: &ContactKey, column: &str) -> Result<Option<Zeroizing<[u8; N]>>, StoreError> {
+    pub(super) fn secret<const N: usize>(
+        &self,
+        key: &ContactKey,
+        column: &str,
+    ) -> Result<Option<Zeroizing<[u8; N]>>, StoreError> {
         let bytes = self.blob(key, column)?;
         let fix = |bytes: Zeroizing<Vec<u8>>| fixed(&bytes).map(Zeroizing::new);
         Ok(bytes.map(fix).transpose()?)
