@@ -27,7 +27,7 @@ impl Engine {
                 self.rekey(tx, &row, handle, key)?;
             }
             self.owe_receipt(tx, &row)?;
-            self.send_from(tx, now, rng, &row, handle)?;
+            self.send_from(tx, rng, &row, handle)?;
         }
         Ok(())
     }
@@ -45,7 +45,6 @@ impl Engine {
     fn send_from(
         &mut self,
         tx: &Tx<'_>,
-        now: Now,
         rng: &mut dyn CryptoRng,
         row: &ContactRow,
         handle: Handle,
@@ -69,7 +68,7 @@ impl Engine {
                     // What is sealed goes past it: it may be the reset without which nothing ever can be.
                     self.unsealable.insert(row.key);
                     self.changed(&row.key);
-                    return self.send_from(tx, now, rng, row, handle);
+                    return self.send_from(tx, rng, row, handle);
                 }
                 Sealing::Nothing => {
                     tx.remove_outgoing(outgoing.key)?;
