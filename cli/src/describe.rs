@@ -189,7 +189,8 @@ pub(crate) fn warnings(contact: &Contact) -> Vec<String> {
     let is_live = matches!(contact.state, ContactState::Joined | ContactState::Paired);
     if is_live && contact.session.wedged {
         warnings.push(
-            "This device can no longer read what they send. What you write is kept. Begin anew with `tacit reset`.".into(),
+            "This device can no longer read what they send. What you write is kept. Begin anew with `tacit reset`."
+                .into(),
         );
     }
     if is_live && contact.session.resetting {

@@ -104,7 +104,8 @@ impl Client {
         let unfinished = target.join(UNFINISHED);
         // Of an attempt that was cut off.
         store::erase(&unfinished)?;
-        let restored = fill(&unfinished, &key, source, &secret).and_then(|()| Ok(store::move_home(&unfinished, &target)?));
+        let restored =
+            fill(&unfinished, &key, source, &secret).and_then(|()| Ok(store::move_home(&unfinished, &target)?));
         if let Err(error) = restored {
             // What there is of it is of no use.
             let _ = store::erase(&unfinished);

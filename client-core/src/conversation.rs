@@ -134,8 +134,7 @@ pub(crate) fn receive(
     }
     received.changed.extend(tx.apply_seen(&row.key, envelope.seen_up_to)?);
     if let Some(numbered) = &envelope.numbered
-        && let Some(message) =
-            tx.keep_incoming(&row.key, opened.session.session, &envelope.stream, numbered, now)?
+        && let Some(message) = tx.keep_incoming(&row.key, opened.session.session, &envelope.stream, numbered, now)?
     {
         match &numbered.body {
             Body::Retention(retention) => {
@@ -210,12 +209,7 @@ fn receive_reset(
 
 /// More is missing than the ratchet can jump over. The other side sealed this box, and nobody else can have: a new
 /// session is asked for, unless that was done too often.
-fn gap_too_big(
-    tx: &Tx<'_>,
-    row: &ContactRow,
-    now: Timestamp,
-    rng: &mut dyn CryptoRng,
-) -> Result<Received, StoreError> {
+fn gap_too_big(tx: &Tx<'_>, row: &ContactRow, now: Timestamp, rng: &mut dyn CryptoRng) -> Result<Received, StoreError> {
     tx.set_wedged(&row.key, true)?;
     match reset::begin(tx, row, now, rng) {
         Ok(()) | Err(ResetError::TooOften | ResetError::WrongState | ResetError::NoSuchContact) => unopened(tx, row),

@@ -340,12 +340,11 @@ impl Engine {
                 self.ask(Pending::Enrol(enrolment.id), Request::Enrol { code: enrolment.code, permit_hashes });
             }
         }
+        self.links.retain(|_, link| !matches!(link, Link::Later(at) if *at <= now.steady));
         let mut items = Vec::new();
         for row in tx.live_contacts(self.relay)? {
-            match self.links.get(&row.key) {
-                Some(Link::Later(at)) if *at <= now.steady => {}
-                Some(_) => continue,
-                None => {}
+            if self.links.contains_key(&row.key) {
+                continue;
             }
             if row.state == State::Opening {
                 if may_open {

@@ -4,8 +4,8 @@
 //! An app sees one type, [`Client`], plain records, typed errors, and a [`Listener`]. What a device promises is in the
 //! project's `README.md`; what it says to relays and to other devices is in `proto/README.md`, to the byte.
 
-mod care;
 mod backup;
+mod care;
 mod client;
 mod content;
 mod conversation;
@@ -34,6 +34,7 @@ mod types;
 #[cfg(test)]
 mod testing;
 
+pub use backup::{BackupSecret, BackupSecretKind, recovery_words};
 pub use care::consent_file::{CheckedConsent, ConsentFileError, check_consent};
 pub use care::crisis_card::{
     CrisisCall, CrisisCard, CrisisReason, CrisisText, SignedCrisisCard, crisis_reason, crisis_text, default_crisis_text,
@@ -46,14 +47,13 @@ pub use care::practice_card::{
 };
 pub use care::quiet_hours::{QuietHours, quiet_until};
 pub use care::terms::Terms;
-pub use backup::{BackupSecret, BackupSecretKind, recovery_words};
 pub use client::Client;
 pub use client::crisis::Crisis;
 pub use client::terms::Consent;
 pub use content::MAX_TEXT;
 pub use error::{
-    AuthorityError, BackupError, CardError, ContactError, DeleteError, EnrolError, InviteError, JoinError, OpenError, ResetError,
-    RetentionError, SendError, SettingsError, StoreError, WaitError,
+    AuthorityError, BackupError, CardError, ContactError, DeleteError, EnrolError, InviteError, JoinError, OpenError,
+    ResetError, RetentionError, SendError, SettingsError, StoreError, WaitError,
 };
 pub use note::Note;
 pub use retention::{Keep, Retention, Retentions};

@@ -87,7 +87,10 @@ impl Header {
 
     /// What is checked, and the key of the stream. Both hang on every byte of the header.
     #[allow(clippy::type_complexity, reason = "two secrets")]
-    pub(super) fn keys(&self, secret: &BackupSecret) -> Result<(Zeroizing<[u8; 32]>, Zeroizing<[u8; 32]>), BackupError> {
+    pub(super) fn keys(
+        &self,
+        secret: &BackupSecret,
+    ) -> Result<(Zeroizing<[u8; 32]>, Zeroizing<[u8; 32]>), BackupError> {
         let derivation = Derivation::extract(&self.salt, &*secret.strong(&self.salt, self.stretch)?);
         let expand = |label: &[u8]| derivation.expand(&[label, &self.bytes].concat());
         Ok((expand(b"tacit backup v1 check"), expand(b"tacit backup v1 stream")))

@@ -77,10 +77,7 @@ impl SessionSecrets {
         secret[32..64].copy_from_slice(asked.secret_bytes());
         secret[64..].copy_from_slice(answered.secret_bytes());
         let from = Derivation::extract(transcript.as_bytes(), &*secret);
-        Self {
-            a_to_b: Psk::from_bytes(*from.expand(PSK_A_TO_B)),
-            b_to_a: Psk::from_bytes(*from.expand(PSK_B_TO_A)),
-        }
+        Self { a_to_b: Psk::from_bytes(*from.expand(PSK_A_TO_B)), b_to_a: Psk::from_bytes(*from.expand(PSK_B_TO_A)) }
     }
 
     /// The secret under which `sender` seals messages.

@@ -270,6 +270,8 @@ impl Engine {
                 };
                 let state = tx.contact(&contact)?.map(|row| row.state);
                 let why = match why {
+                    // Told once more: our close was lost on its way. It goes again with this turn.
+                    _ if matches!(state, Some(State::Ended(_))) => return Ok(()),
                     ClosedWhy::ByPeer => EndedWhy::ByPeer,
                     // An invite that was used cannot run out.
                     ClosedWhy::Unclaimed if !state.is_some_and(State::is_unclaimed) => return Err(TurnError::Protocol),

@@ -11,6 +11,9 @@ use crate::store::{ContactKey, ContactRow, Kind, State, Tx};
 impl Engine {
     /// Sends whatever the store says is to be sent, as far as the pipelines allow.
     pub(super) fn send_all(&mut self, tx: &Tx<'_>, now: Now, rng: &mut dyn CryptoRng) -> Result<(), TurnError> {
+        for attachment in self.attachments.values_mut().filter(|it| it.paused_until <= now.steady) {
+            attachment.paused_until = 0;
+        }
         for row in tx.contacts_with_work(self.relay)? {
             let Some(Link::Attached(handle)) = self.links.get(&row.key) else { continue };
             let handle = *handle;
@@ -24,7 +27,7 @@ impl Engine {
                 self.rekey(tx, &row, handle, key)?;
             }
             self.owe_receipt(tx, &row)?;
-            self.send_from(tx, now, rng, &row, handle)?;
+            self.send_from(tx, rng, &row, handle)?;
         }
         Ok(())
     }
@@ -42,17 +45,15 @@ impl Engine {
     fn send_from(
         &mut self,
         tx: &Tx<'_>,
-        now: Now,
         rng: &mut dyn CryptoRng,
         row: &ContactRow,
         handle: Handle,
     ) -> Result<(), TurnError> {
         let under_way: usize = self.attachments.values().map(|attachment| attachment.in_flight.len()).sum();
         let Some(attachment) = self.attachments.get_mut(&handle) else { return Ok(()) };
-        if attachment.must_rekey || attachment.rekeying || attachment.paused_until > now.steady {
+        if attachment.must_rekey || attachment.rekeying || attachment.paused_until > 0 {
             return Ok(());
         }
-        attachment.paused_until = 0;
         let relay_room = (self.welcome.limits.in_flight as usize).saturating_sub(under_way);
         let room = PIPELINE.saturating_sub(attachment.in_flight.len()).min(relay_room);
         let only_sealed = self.unsealable.contains(&row.key);
@@ -67,7 +68,7 @@ impl Engine {
                     // What is sealed goes past it: it may be the reset without which nothing ever can be.
                     self.unsealable.insert(row.key);
                     self.changed(&row.key);
-                    return self.send_from(tx, now, rng, row, handle);
+                    return self.send_from(tx, rng, row, handle);
                 }
                 Sealing::Nothing => {
                     tx.remove_outgoing(outgoing.key)?;

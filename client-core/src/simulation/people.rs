@@ -8,7 +8,7 @@ use crate::error::{ContactError, InviteError, JoinError, ResetError, StoreError}
 use crate::pairing::{self, draw_id};
 use crate::reset;
 use crate::store::{ContactKey, State, faults};
-use crate::types::{Content, Direction, Event, Message, Outcome};
+use crate::types::{Content, Direction, EndedWhy, Event, Message, Outcome};
 
 /// A text that was sent.
 #[derive(Clone, Debug)]
@@ -98,6 +98,12 @@ impl People {
                 continue;
             };
             let state = state(world, therapist, &of_client);
+            // Somebody was away for longer than the invite lived: they try another one.
+            if state == State::Ended(EndedWhy::Unclaimed) {
+                self.pairs[index].contacts = [None, None];
+                all = false;
+                continue;
+            }
             let Some(of_therapist) = self.pairs[index].contacts[1] else {
                 if state == State::Invited {
                     let link = self.pairs[index].link.take().unwrap();
@@ -113,6 +119,11 @@ impl People {
                 continue;
             };
             let joined = self::state(world, client, &of_therapist);
+            if joined == State::Ended(EndedWhy::InviteExpired) {
+                self.pairs[index].contacts = [None, None];
+                all = false;
+                continue;
+            }
             if joined == State::Consenting {
                 self.call(world, client, |tx, now, dice| {
                     let row = tx.contact(&of_therapist)?.unwrap();
@@ -128,7 +139,7 @@ impl People {
     }
 
     fn enrol(&mut self, world: &mut World) {
-        let permits = u16::try_from(self.pairs.len()).unwrap();
+        let permits = u16::try_from(5 * self.pairs.len()).unwrap();
         let relay = RelayPlace { address: "ws://127.0.0.1:7443".parse().unwrap(), pin: None };
         let link = EnrolmentLink { relay, code: world.relay.enrol(permits), permits };
         let done = self.call(world, 0, |tx, _, dice| {
@@ -156,6 +167,13 @@ impl People {
         if let Some(id) = id {
             self.pairs[pair].sent[side].push(Sent { id, text });
         }
+    }
+
+    /// Whether there is a conversation on every side.
+    pub(super) fn all_paired(&self, world: &mut World) -> bool {
+        let sides = self.pairs.iter().flat_map(|pair| pair.devices.into_iter().zip(pair.contacts));
+        let mut paired = sides.map(|(device, contact)| contact.map(|contact| state(world, device, &contact)));
+        paired.all(|state| state == Some(State::Paired))
     }
 
     /// Somebody resets a conversation; on a day on which that was done too often, they do it the day after.
@@ -192,9 +210,10 @@ impl People {
 
     /// Whether somebody waits for the answer to a reset.
     pub(super) fn is_resetting(&self, world: &mut World) -> bool {
-        let sides = self.pairs.iter().flat_map(|pair| pair.devices.into_iter().zip(pair.contacts));
-        sides.into_iter().any(|(device, contact)| {
-            let shown = contact.map(|contact| world.devices[device].store.read::<_, StoreError>(|tx| tx.public_contact(&contact)));
+        let mut sides = self.pairs.iter().flat_map(|pair| pair.devices.into_iter().zip(pair.contacts));
+        sides.any(|(device, contact)| {
+            let shown = contact
+                .map(|contact| world.devices[device].store.read::<_, StoreError>(|tx| tx.public_contact(&contact)));
             shown.is_some_and(|shown| shown.unwrap().is_some_and(|shown| shown.session.resetting))
         })
     }

@@ -148,6 +148,8 @@ impl Climate {
                 let jump = world.dice.below(2 * MONTH_MS) as i64 - MONTH_MS as i64;
                 world.devices[device].clock_error = jump;
             }
+            // An invite would not outlive it.
+            (Fault::Week, _) if !people.all_paired(world) => {}
             (Fault::Week, _) => {
                 const WEEK_MS: i64 = 8 * 24 * 3600 * 1_000;
                 world.devices.iter_mut().for_each(|device| device.clock_error += WEEK_MS);

@@ -491,6 +491,9 @@ impl World {
                     output.frames.truncate(said);
                     output.events.clear();
                 }
+                let engine = self.connection(device, process).and_then(|connection| connection.engine.as_ref());
+                let wake = engine.and_then(crate::engine::Engine::wake_at);
+                assert!(wake.is_none_or(|at| at > self.now), "a machine that is never done would burn a battery");
                 self.send_up(conn, output.frames);
                 let events = output.events.into_iter().map(|event| Note(device, event));
                 self.notes.extend(events);

@@ -100,7 +100,20 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
     ("contacts", &["permit", "join_within", "invite_secret", "offer"]),
     ("offer_parts", &["*"]),
     // Of the session before, or of the device that is lost.
-    ("contacts", &["transcript", "verified", "unopened", "locked_out", "accept_resent", "receipt_due", "wedged", "reset_at", "reset_by_peer"]),
+    (
+        "contacts",
+        &[
+            "transcript",
+            "verified",
+            "unopened",
+            "locked_out",
+            "accept_resent",
+            "receipt_due",
+            "wedged",
+            "reset_at",
+            "reset_by_peer",
+        ],
+    ),
     ("messages", &["resent_at"]),
     ("outbox", &["*"]),
     ("lease", &["*"]),

@@ -12,11 +12,7 @@ const RESEND_PAUSE_MS: u64 = 30_000;
 
 impl Tx<'_> {
     /// Queues messages of ours once more, in the order in which they were written.
-    pub(crate) fn resend(
-        &self,
-        contact: &ContactKey,
-        mut keys: Vec<MessageKey>,
-    ) -> Result<Vec<Changed>, StoreError> {
+    pub(crate) fn resend(&self, contact: &ContactKey, mut keys: Vec<MessageKey>) -> Result<Vec<Changed>, StoreError> {
         keys.sort_unstable();
         let mut changed = Vec::with_capacity(keys.len());
         for key in keys {

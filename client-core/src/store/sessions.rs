@@ -171,7 +171,7 @@ impl Tx<'_> {
         self.note_reset_id(contact, &reset.id, true, None, now)?;
         // A key that is being handed over already is as fresh.
         if self.next_end_key(contact)?.is_none() {
-            self.set_blob(contact, "next_end_key", Some(end_key.secret_bytes()))?;
+            self.set_blob(contact, "next_end_key", Some(end_key.secret_bytes().as_slice()))?;
         }
         self.enqueue(contact, Kind::ResetRequest, None, Some(&reset.sealed))
     }
