@@ -5,7 +5,12 @@ use proptest::prelude::*;
 
 use super::file::{CHUNK, Opener};
 use super::*;
-use crate::testing::{NOW, Pair};
+use crate::care::terms::Terms;
+use crate::content::MAX_TERMS;
+use crate::note::Note;
+use crate::retention::{Keep, Retention};
+use crate::statements::their_newest;
+use crate::testing::{NOW, Pair, Side};
 use crate::types::Direction;
 
 fn words() -> BackupSecret {
@@ -159,6 +164,54 @@ fn only_the_secret_it_was_made_with_opens_a_backup() {
     let mut hostile = backup;
     hostile[14..18].fill(0xff);
     assert!(matches!(read(&hostile, &passphrase("right")), Err(BackupError::Damaged)));
+}
+
+/// The client's device is lost, and another is restored from a backup of it.
+fn restore_client(pair: &mut Pair, backup: &[u8], secret: &BackupSecret) {
+    let (home, mut store) = read(backup, secret).unwrap();
+    store.change::<_, StoreError>(|tx| restore::begin(tx, NOW, &mut rng())).unwrap();
+    pair.client = Side::new(home, store, pair.client.contact);
+}
+
+#[test]
+fn what_came_to_the_lost_device_after_the_backup_comes_again_in_its_place_rules_and_statements_too() {
+    let mut pair = pair(3);
+    pair.exchange();
+    let secret = words();
+    let backup = write(&mut pair.client.store, &secret);
+    // The lost device goes on: all of this is delivered to it.
+    let say = |side: &mut Side, id: u8, text: &str| {
+        side.change(|tx, row| tx.queue_text(&row.key, &[id; 16], text, NOW));
+    };
+    say(&mut pair.practice, 101, "after the backup");
+    // In parts.
+    let terms = Terms { version: 2, signed_at: NOW, text: "t".repeat(MAX_TERMS) };
+    pair.publish(terms.clone(), &Note::TermsChanged { version: 2 });
+    let rule = Retention { keep: Keep::ForYears { years: 10 }, legal_hold: false };
+    pair.practice.change(|tx, row| Ok(crate::retention::set(tx, &row.key, rule, NOW).unwrap()));
+    say(&mut pair.practice, 102, "and after that");
+    say(&mut pair.client, 103, "of the lost device");
+    pair.exchange();
+    let (came, said) = (pair.client.shown(Direction::In), pair.practice.shown(Direction::In));
+    assert_eq!((came.len(), said.len()), (7, 4));
+    // What it said is with the other side only.
+    restore_client(&mut pair, &backup, &secret);
+    assert_eq!(pair.client.shown(Direction::In).len(), 3);
+    say(&mut pair.client, 104, "of the new device");
+    pair.exchange();
+    assert_eq!(pair.client.shown(Direction::In), came);
+    assert_eq!(pair.practice.shown(Direction::In), [&said[..], &["of the new device".to_owned()]].concat());
+    pair.client.change(|tx, row| {
+        assert_eq!(tx.retention(&row.key, false)?, Some(rule));
+        assert_eq!(their_newest::<Terms>(tx, &row.key)?.as_ref(), Some(&terms));
+        let shown = tx.public_contact(&row.key)?.unwrap();
+        assert_eq!((shown.missing, shown.unopened, shown.verified), (0, 0, false));
+        Ok(())
+    });
+    // And on in the new session, both ways.
+    say(&mut pair.practice, 105, "hello");
+    pair.exchange();
+    assert_eq!(pair.client.shown(Direction::In).last().unwrap(), "hello");
 }
 
 fn text(path: &Path) -> String {

@@ -44,9 +44,9 @@ fn case(comment: &str, secret: &BackupSecret, length: usize) -> Value {
     let mut case = json!({
         "comment": comment,
         "salt": hex::encode(salt),
-        "strong": hex::encode(&*secret.strong(&salt, stretch).unwrap()),
-        "check": hex::encode(&*expected),
-        "key": hex::encode(&*key),
+        "strong": hex::encode(*secret.strong(&salt, stretch).unwrap()),
+        "check": hex::encode(*expected),
+        "key": hex::encode(*key),
         "plaintext_length": length,
         "file_sha256": hex::encode(Sha256::digest(&file)),
     });

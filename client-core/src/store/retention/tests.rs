@@ -207,6 +207,53 @@ fn an_ended_contact_is_forgotten_with_its_name() {
 }
 
 #[test]
+fn nothing_of_a_forgotten_contact_stays_in_any_table() {
+    let (_home, mut store, contact) = with_contact();
+    say(&mut store, &contact, 1, "text", NOW);
+    let names = |sql: &str| -> Vec<(String, String)> {
+        let mut statement = store.connection.prepare(sql).unwrap();
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
+    };
+    let columns = |table: &str| names(&format!("SELECT name, type FROM pragma_table_info('{table}')"));
+    let tables = names("SELECT name, name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%STRICT%'");
+    let message: i64 = store.connection.query_row("SELECT max(id) FROM messages", [], |row| row.get(0)).unwrap();
+    // A row about this contact, or about a message of theirs, in every table that can have one.
+    let mut about = Vec::new();
+    for (table, _) in tables {
+        let columns = columns(&table);
+        let Some((column, value)) = columns.iter().find_map(|(name, _)| match name.as_str() {
+            "contact" => Some(("contact", format!("x'{}'", hex::encode(contact)))),
+            "message" => Some(("message", message.to_string())),
+            _ => None,
+        }) else {
+            continue;
+        };
+        let values = columns.iter().map(|(name, of)| match (name.as_str(), of.as_str()) {
+            ("contact", _) => format!("x'{}'", hex::encode(contact)),
+            ("message", _) => message.to_string(),
+            (_, "INTEGER") => "77".to_owned(),
+            (_, "REAL") => "7.0".to_owned(),
+            (_, "TEXT") => "'t'".to_owned(),
+            _ => "x'77'".to_owned(),
+        });
+        let values = values.collect::<Vec<_>>().join(", ");
+        store.connection.execute(&format!("INSERT OR REPLACE INTO {table} VALUES ({values})"), []).unwrap();
+        about.push(format!("SELECT count(*) FROM {table} WHERE {column} = {value}"));
+    }
+    let rows = |store: &Store| {
+        about
+            .iter()
+            .map(|sql| store.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert!(about.len() > 12 && rows(&store).iter().all(|count| *count > 0), "{:?}", rows(&store));
+    store.change::<_, StoreError>(|tx| tx.forget_contact(&contact)).unwrap();
+    assert!(rows(&store).iter().all(|count| *count == 0), "{about:?} {:?}", rows(&store));
+    let contacts: i64 = store.connection.query_row("SELECT count(*) FROM contacts", [], |row| row.get(0)).unwrap();
+    assert_eq!(contacts, 0);
+}
+
+#[test]
 fn a_purge_that_a_reader_is_in_the_way_of_stays_due() {
     let (home, mut store, contact) = with_contact();
     say(&mut store, &contact, 1, "text", NOW);
