@@ -11,7 +11,7 @@ use crate::note::Note;
 use crate::retention::{Keep, Retention};
 use crate::statements::their_newest;
 use crate::testing::{NOW, Pair, Side};
-use crate::types::Direction;
+use crate::types::{ContactState, Direction, EndedWhy, Outcome};
 
 fn words() -> BackupSecret {
     // Words cost no Argon2.
@@ -251,7 +251,7 @@ fn a_restore_leaves_a_whole_home_or_none() {
     restored.check().unwrap();
     assert_eq!(restored.enrolments().unwrap()[0].permits_left, 2);
     let contacts = restored.contacts().unwrap();
-    let ended = crate::types::ContactState::Ended(crate::types::EndedWhy::NotRestored);
+    let ended = ContactState::Ended(EndedWhy::NotRestored);
     assert_eq!((contacts[0].label.as_str(), contacts[0].state), ("an open invite", ended));
 
     client.lock();
@@ -263,6 +263,38 @@ fn enrolment() -> String {
     use tacit_proto::link::{EnrolmentLink, RelayPlace};
     let relay = RelayPlace { address: "ws://127.0.0.1:9".parse().unwrap(), pin: None };
     EnrolmentLink { relay, code: EnrolCode::draw(&mut rng()), permits: 3 }.to_uri()
+}
+
+/// Of every released version of the store, oldest first: `fixtures/backup-N`, made by the test in `tests/tests/formats.rs`.
+const KEPT: [u32; 1] = [7];
+
+#[test]
+fn backups_of_every_earlier_version_are_restored_with_all_that_was_in_them() {
+    for version in KEPT {
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/backup-{version}/therapist.backup"));
+        let folder = tempfile::tempdir().unwrap();
+        let home = text(&folder.path().join("home"));
+        let secret = BackupSecret::Words(super::vectors::WORDS.to_owned());
+        let client = Client::restore(home, StoreKey::Raw(vec![9; 32]), text(&kept), secret).unwrap();
+        client.check().unwrap();
+        let mut contacts = client.contacts().unwrap();
+        contacts.sort_by(|one, two| one.label.cmp(&two.label));
+        let states: Vec<_> = contacts.iter().map(|contact| (contact.label.as_str(), contact.state)).collect();
+        assert_eq!(
+            states,
+            [
+                ("C", ContactState::Paired),
+                ("ended", ContactState::Ended(EndedWhy::ByUs)),
+                ("open invite", ContactState::Ended(EndedWhy::NotRestored)),
+            ]
+        );
+        assert!(!contacts[0].verified && contacts[0].session.resetting);
+        let history = client.history(contacts[0].id.clone(), None, 100).unwrap();
+        let outcomes = |outcome| history.iter().filter(|message| message.outcome == outcome).count();
+        // Three came and three were delivered; what was accepted or queued goes out again.
+        assert_eq!((history.len(), outcomes(Outcome::Delivered), outcomes(Outcome::Queued)), (9, 6, 3));
+        assert_eq!(client.search("from the client".to_owned(), None, None, 10).unwrap().len(), 3);
+    }
 }
 
 proptest! {

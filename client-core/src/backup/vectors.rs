@@ -9,7 +9,8 @@ use crate::crypto::fixed::FixedRng;
 use crate::crypto::vectors::{bytes, check};
 use crate::error::BackupError;
 
-const WORDS: &str = "abandon amount liar amount expire adjust cage candy arch gather drum bullet absurd math era live bid \
+/// 00, 01, 02 and so on.
+pub(super) const WORDS: &str = "abandon amount liar amount expire adjust cage candy arch gather drum bullet absurd math era live bid \
                      rhythm alien crouch range attend journey unaware";
 
 fn words() -> BackupSecret {
