@@ -10,6 +10,7 @@ use crate::types::{EndedWhy, Timestamp};
 /// Every complete pairing is to be rekeyed and then reset; one that was not complete is over. In the transaction after
 /// which the store is used.
 pub(crate) fn begin(tx: &Tx<'_>, now: Timestamp, rng: &mut dyn CryptoRng) -> Result<(), StoreError> {
+    tx.bound_notified()?;
     for key in tx.contact_keys()? {
         let Some(row) = tx.contact(&key)? else { continue };
         match row.state {

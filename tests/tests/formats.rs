@@ -25,7 +25,7 @@ fn folder() -> PathBuf {
 /// A therapist and a client who wrote to each other, with some of everything; both are offline.
 fn conversation() -> (Device, Device) {
     let relay = Relay::start();
-    let (mut therapist, mut client) = (Device::new(), Device::new());
+    let (therapist, client) = (Device::new(), Device::new());
     therapist.enrol(&relay.enrolment(5));
     therapist.online();
     client.online();

@@ -87,6 +87,23 @@ fn a_backup_holds_history_and_contacts_and_opens_no_recorded_box() {
 }
 
 #[test]
+fn a_restored_device_notifies_of_what_comes_even_if_the_lost_one_had_seen_and_deleted_more() {
+    let mut pair = pair(3);
+    pair.exchange();
+    pair.client.change(|tx, row| {
+        tx.set_notified(&row.key, i64::MAX)?;
+        tx.mark_read(&row.key)
+    });
+    let secret = words();
+    let backup = write(&mut pair.client.store, &secret);
+    restore_client(&mut pair, &backup, &secret);
+    pair.practice.change(|tx, row| tx.queue_text(&row.key, &[101; 16], "new", NOW));
+    pair.exchange();
+    let new = pair.client.change(|tx, _| tx.new_messages());
+    assert_eq!((new.len(), new[0].count), (1, 1));
+}
+
+#[test]
 fn a_backup_that_is_cut_off_anywhere_restores_nothing() {
     let mut pair = pair(600);
     let secret = words();
@@ -188,7 +205,8 @@ fn what_came_to_the_lost_device_after_the_backup_comes_again_in_its_place_rules_
     let terms = Terms { version: 2, signed_at: NOW, text: "t".repeat(MAX_TERMS) };
     pair.publish(terms.clone(), &Note::TermsChanged { version: 2 });
     let rule = Retention { keep: Keep::ForYears { years: 10 }, legal_hold: false };
-    pair.practice.change(|tx, row| Ok(crate::retention::set(tx, &row.key, rule, NOW).unwrap()));
+    let contact = pair.practice.contact;
+    pair.practice.store.change(|tx| crate::retention::set(tx, &contact, rule, NOW)).unwrap();
     say(&mut pair.practice, 102, "and after that");
     say(&mut pair.client, 103, "of the lost device");
     pair.exchange();

@@ -507,7 +507,7 @@ const PUBLIC: &str = "SELECT id, label, state, ended, verified, remote_invite, i
             > coalesce((SELECT max(version) FROM statements WHERE contact = contacts.id AND kind = 4 AND ours), 0)
         END,
     (SELECT min(max(min(sent_at, stored_at), stored_at - 7776000000)) FROM messages WHERE contact = contacts.id
-        AND direction = 1 AND outcome = 3 AND kind NOT BETWEEN 40 AND 69),
+        AND direction = 1 AND outcome = 3 AND kind NOT BETWEEN 30 AND 69),
     coalesce((SELECT always FROM notified WHERE contact = contacts.id), 0),
     wedged, EXISTS (SELECT 1 FROM resets WHERE contact = contacts.id), reset_at, reset_by_peer, tells_reads,
     peer_tells_reads

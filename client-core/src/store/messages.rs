@@ -388,9 +388,9 @@ impl Tx<'_> {
     pub(crate) fn waiting_since(&self, contact: &ContactKey) -> Result<Option<Timestamp>, StoreError> {
         let oldest = self.row(
             "SELECT min(sent_at) FROM messages WHERE contact = ?1 AND direction = ?2 AND outcome NOT IN (?3, ?4)
-                 AND kind NOT BETWEEN 40 AND 69
+                 AND kind NOT BETWEEN 30 AND 69
                  AND place > coalesce((SELECT max(place) FROM messages
-                     WHERE contact = ?1 AND direction = ?5 AND kind NOT BETWEEN 40 AND 69), 0)",
+                     WHERE contact = ?1 AND direction = ?5 AND kind NOT BETWEEN 30 AND 69), 0)",
             (contact, OUT, READ, REFUSED, IN),
             |row| row.get(0),
         )?;

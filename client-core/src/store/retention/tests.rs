@@ -292,6 +292,19 @@ fn a_rule_of_theirs_that_was_said_earlier_does_not_undo_a_later_one() {
 }
 
 #[test]
+fn notes_of_theirs_are_not_unread() {
+    let (_home, mut store, contact) = with_contact();
+    let rule = Body::Retention(Retention { keep: Keep::ForDays { days: 1 }, legal_hold: false });
+    for (number, body) in [(1, rule), (2, Body::Deleted), (3, Body::Text("text".to_owned()))] {
+        let numbered = Numbered { body, ..numbered(number) };
+        store.change::<_, StoreError>(|tx| tx.keep_incoming(&contact, 0, &CONTACT_STREAM, &numbered, NOW)).unwrap();
+    }
+    assert_eq!(texts(&mut store, &contact).len(), 3);
+    assert_eq!(store.read::<_, StoreError>(|tx| tx.public_contact(&contact)).unwrap().unwrap().unread, 1);
+    assert_eq!(store.read::<_, StoreError>(|tx| tx.new_messages()).unwrap()[0].count, 1);
+}
+
+#[test]
 fn a_rule_is_told_to_the_other_side_once_and_shown_as_a_note() {
     let (_home, mut store, contact) = with_contact();
     let rule = Retention { keep: Keep::ForYears { years: 10 }, legal_hold: true };
