@@ -22,7 +22,7 @@ impl Client {
         })
     }
 
-    /// Asks the other device for a new session: when this one is [wedged](crate::Contact::wedged), or when somebody may
+    /// Asks the other device for a new session: when this one is [wedged](crate::SessionState::wedged), or when somebody may
     /// have had a device in their hands.
     ///
     /// It is answered when the other device is there; until then, `resetting` is true. Then both sides have new safety
