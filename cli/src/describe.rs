@@ -204,7 +204,9 @@ pub(crate) fn warnings(contact: &Contact) -> Vec<String> {
         );
     }
     if is_live && !contact.verified {
-        let why = if let Some(reset) = contact.session.last_reset {
+        let why = if contact.session.resetting {
+            "Unverified: the safety words will be new. Compare them once their device has answered."
+        } else if let Some(reset) = contact.session.last_reset {
             if reset.by_peer {
                 "Unverified: their device asked to begin anew, so the safety words are new. It may be another device, or \
                  somebody else's: compare them."

@@ -82,6 +82,16 @@ pub(crate) enum Failure {
     PairingEnded(EndedWhy),
     #[error("{}", describe::not_reached(*.outcome, .problem))]
     NotReached { outcome: Outcome, problem: String },
+    #[error(
+        "the relay no longer lets this device into the conversation, so this was not sent: another device took it over, \
+         or the relay lost it. It is kept here; pair again with a new invite"
+    )]
+    LockedOut,
+    #[error(
+        "there are no safety words yet: a new session was asked for, and their device has not answered; connect again \
+         later"
+    )]
+    NoWordsYet,
     #[error("this needs a yes; use --yes where nobody can be asked. Nothing was changed")]
     NotConfirmed,
     #[error("this needs a terminal, and has no JSON; scripts use `send`, `sync` and `history`")]
@@ -217,6 +227,8 @@ impl Failure {
                 Outcome::Refused(_) => "message_refused",
                 _ => "timed_out",
             },
+            Self::LockedOut => "locked_out",
+            Self::NoWordsYet => "no_words_yet",
             Self::NotConfirmed => "not_confirmed",
             Self::NotATerminal => "not_a_terminal",
             Self::Terminal(_) => "terminal",

@@ -183,7 +183,7 @@ pub enum BackupError {
     #[error("the backup was written by a newer version of Tacit; update this one")]
     NewerFormat,
     /// The secret does not open this backup.
-    #[error("this passphrase does not open the backup, or these words; nothing was changed, try again")]
+    #[error("the backup was made with another passphrase, or with other words; nothing was changed, try again")]
     WrongSecret,
     /// A passphrase was given for a backup that asks for words, or the other way around.
     #[error(

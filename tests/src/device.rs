@@ -200,6 +200,15 @@ impl Cli {
         self.command(arguments).output().unwrap()
     }
 
+    /// Runs a command without `--json`: what a person sees of it.
+    #[must_use]
+    pub fn screen(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(binary("tacit"));
+        command.arg("--home").arg(self.home()).args(arguments).env("TACIT_PASSPHRASE", PASSPHRASE).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    }
+
     /// Runs a command that must succeed: the objects that it printed.
     pub fn ok(&self, arguments: &[&str]) -> Vec<Value> {
         let output = self.run(arguments);

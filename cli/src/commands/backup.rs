@@ -53,7 +53,7 @@ pub(super) fn restore(args: &Args, wanted: &args::Restore, output: Output) -> Re
     let contacts = client.contacts()?.len();
     output.answer(&Restored { restored: true, contacts }, || {
         "Restored. The next connection locks the lost device out, and begins new sessions: compare the safety words \
-         again, with everyone."
+         again, with everyone. Then make a new backup: this one can take nothing over a second time."
             .into()
     })
 }

@@ -1,7 +1,7 @@
 //! `tacit retention` and `tacit delete`
 
 use serde::Serialize;
-use tacit_client_core::{Keep, Retention};
+use tacit_client_core::{ContactState, Keep, Retention};
 
 use crate::args;
 use crate::ask;
@@ -59,7 +59,8 @@ pub(super) fn run(session: &Session, args: &args::Retention, output: Output) -> 
         _ => before.keep,
     };
     let wanted = Retention { keep, legal_hold: (before.legal_hold || args.hold) && !args.no_hold };
-    if wanted != before {
+    let is_new = wanted != before;
+    if is_new {
         client.set_retention(contact.id.clone(), wanted)?;
     }
     let now = client.retention(contact.id.clone())?;
@@ -68,7 +69,12 @@ pub(super) fn run(session: &Session, args: &args::Retention, output: Output) -> 
         let theirs = now.theirs.map_or("did not say how long they keep it".to_owned(), |rule| {
             format!("keep it {}", retention_words(rule))
         });
-        format!("You keep this conversation {}. They {theirs}.", retention_words(now.ours))
+        let told = if is_new && !matches!(contact.state, ContactState::Ended(_)) {
+            " They are told when this device next connects."
+        } else {
+            ""
+        };
+        format!("You keep this conversation {}. They {theirs}.{told}", retention_words(now.ours))
     })
 }
 
