@@ -186,7 +186,7 @@ pub(crate) fn warnings(contact: &Contact) -> Vec<String> {
                 .into(),
         );
     }
-    let is_live = matches!(contact.state, ContactState::Joined | ContactState::Paired);
+    let is_live = matches!(contact.state, ContactState::Joined | ContactState::Paired) && !contact.locked_out;
     if is_live && contact.session.wedged {
         warnings.push(
             "This device can no longer read what they send. What you write is kept. Begin anew with `tacit reset`."

@@ -196,7 +196,7 @@ impl Client {
     }
 
     /// Deletes everything that was written with a contact, on this side, for good. The pairing goes on; one that ended
-    /// disappears altogether, once the relay was told.
+    /// disappears altogether, or, if the relay was not told of the end yet, with another call after it was.
     ///
     /// # Errors
     /// [`DeleteError`]. Nothing was deleted if our own rule forbids it for any of the messages.

@@ -5,6 +5,7 @@ use super::messages::MessageKey;
 use super::{Store, Tx, fixed};
 use crate::content::Body;
 use crate::error::StoreError;
+use crate::note::HIDDEN;
 use crate::retention::{Keep, Retention, TrustedClock};
 use crate::types::Timestamp;
 
@@ -76,7 +77,8 @@ impl Tx<'_> {
     ) -> Result<usize, StoreError> {
         let before = i64::try_from(before).unwrap_or(i64::MAX);
         let keys = self.rows(
-            "SELECT id FROM messages WHERE contact = ?1 AND stored_at < ?2 AND kind != 31 ORDER BY stored_at LIMIT ?3",
+            "SELECT id FROM messages WHERE contact = ?1 AND stored_at < ?2 AND kind != 31
+                 AND NOT (direction = 2 AND kind = 40) ORDER BY stored_at LIMIT ?3",
             (contact, before, most),
             |row| row.get(0),
         )?;
@@ -85,8 +87,16 @@ impl Tx<'_> {
     }
 
     /// Deletes a message. One of ours that may have to leave yet stays as a row that says nothing; that one of theirs
-    /// came is known without its row.
+    /// came is known without its row. A note of ours is shown no more: what it told is no text, and may have to be told
+    /// yet, or again to a device that was restored.
     pub(crate) fn delete_message(&self, key: MessageKey) -> Result<(), StoreError> {
+        let hidden = self.execute(
+            "UPDATE messages SET kind = ?2, text = '' WHERE id = ?1 AND direction = 2 AND kind NOT IN (0, 1, 31)",
+            (key, HIDDEN),
+        )?;
+        if hidden > 0 {
+            return self.set_purge_due();
+        }
         let may_leave_yet = self.row(
             "SELECT direction = 2 AND position IS NOT NULL AND outcome IN (1, 2, 5) FROM messages WHERE id = ?1",
             [key],

@@ -292,6 +292,23 @@ fn a_rule_of_theirs_that_was_said_earlier_does_not_undo_a_later_one() {
 }
 
 #[test]
+fn a_rule_is_told_even_if_the_conversation_is_deleted_before_it_left() {
+    let (_home, mut store, contact) = with_contact();
+    let rule = Retention { keep: Keep::ForDays { days: 30 }, legal_hold: false };
+    store.change(|tx| retention::set(tx, &contact, rule, NOW)).unwrap();
+    say(&mut store, &contact, 1, "text", NOW);
+    store.change::<_, StoreError>(|tx| tx.delete_before(&contact, u64::MAX, u32::MAX)).unwrap();
+    assert!(store.read::<_, StoreError>(|tx| tx.history(&contact, None, 9)).unwrap().unwrap().is_empty());
+    let left = store.read::<_, StoreError>(|tx| tx.outgoing(&contact, 0, 10)).unwrap();
+    let left: Vec<_> = left.into_iter().filter_map(|row| row.message).collect();
+    assert_eq!(left.len(), 1);
+    let body = store.read::<_, StoreError>(|tx| Ok(tx.message_to_seal(left[0])?.unwrap().body)).unwrap();
+    assert_eq!(body, Body::Retention(rule));
+    // And it is not deleted again and again.
+    assert_eq!(store.change::<_, StoreError>(|tx| tx.delete_before(&contact, u64::MAX, u32::MAX)).unwrap(), 0);
+}
+
+#[test]
 fn notes_of_theirs_are_not_unread() {
     let (_home, mut store, contact) = with_contact();
     let rule = Body::Retention(Retention { keep: Keep::ForDays { days: 1 }, legal_hold: false });
