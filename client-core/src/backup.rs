@@ -130,8 +130,8 @@ fn fill(home: &Path, key: &StoreKey, source: File, secret: &BackupSecret) -> Res
     rows::read(home, &key, &mut BufReader::new(source), secret)?;
     let mut store = Store::open(home, &key)?;
     store.change::<_, BackupError>(|tx| Ok(restore::begin(tx, wall_clock(), &mut rng())?))?;
-    // The log goes into the store with the last connection.
-    Ok(store.purge()?)
+    // The file alone is the store, which then takes its place.
+    Ok(store.checkpoint().map(drop)?)
 }
 
 impl From<OpenError> for BackupError {

@@ -221,7 +221,7 @@ impl Store {
     }
 
     /// Moves the log into the store and empties it; false if another process is in the way.
-    fn checkpoint(&self) -> Result<bool, StoreError> {
+    pub(crate) fn checkpoint(&self) -> Result<bool, StoreError> {
         let busy: bool = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         Ok(!busy)
     }
