@@ -4,6 +4,7 @@
 //! An app sees one type, [`Client`], plain records, typed errors, and a [`Listener`]. What a device promises is in the
 //! project's `README.md`; what it says to relays and to other devices is in `proto/README.md`, to the byte.
 
+mod agreed_word;
 mod care;
 mod client;
 mod content;
@@ -30,6 +31,7 @@ mod types;
 #[cfg(test)]
 mod testing;
 
+pub use care::agreed_word::{AgreedWord, Asked, WordAnswer};
 pub use care::consent_file::{CheckedConsent, ConsentFileError, check_consent};
 pub use care::crisis_card::{
     CrisisCall, CrisisCard, CrisisReason, CrisisText, SignedCrisisCard, crisis_reason, crisis_text, default_crisis_text,
@@ -48,12 +50,12 @@ pub use client::terms::Consent;
 pub use content::MAX_TEXT;
 pub use error::{
     AuthorityError, CardError, ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, SettingsError,
-    StoreError, WaitError,
+    StoreError, WaitError, WordError,
 };
 pub use note::Note;
 pub use store::StoreKey;
 pub use tacit_proto::link::{AddressError, LinkError};
 pub use types::{
     CareState, Connection, Contact, ContactId, ContactState, Content, Direction, EndedWhy, Enrolment, EnrolmentState,
-    Event, Found, Listener, Message, MessageId, NewInvite, Offer, Outcome, Piece, RefusedWhy, Timestamp,
+    Event, Farewell, Found, Listener, Message, MessageId, NewInvite, Offer, Outcome, Piece, RefusedWhy, Timestamp,
 };

@@ -199,10 +199,22 @@ impl Tx<'_> {
     pub(crate) fn refuse_unsent(&self, contact: &ContactKey) -> Result<(), StoreError> {
         self.execute(
             "UPDATE messages INDEXED BY messages_open SET outcome = ?2, refused_why = 1
-             WHERE contact = ?1 AND direction = 2 AND outcome IN (1, 2, 5) AND outcome = ?3",
+             WHERE contact = ?1 AND direction = 2 AND outcome IN (1, 2, 5) AND outcome = ?3
+                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE message = messages.id)",
             (contact, REFUSED, QUEUED),
         )?;
         Ok(())
+    }
+
+    /// Whether something of ours is still to be handed over, or waits at the relay for the other device.
+    pub(crate) fn is_awaited(&self, contact: &ContactKey, now: Timestamp) -> Result<bool, StoreError> {
+        let awaited = self.row(
+            "SELECT 1 FROM messages WHERE contact = ?1 AND direction = ?2
+                 AND (outcome = ?3 OR outcome = ?4 AND accepted_until >= ?5) LIMIT 1",
+            (contact, OUT, QUEUED, ACCEPTED, now),
+            |_| Ok(()),
+        )?;
+        Ok(awaited.is_some())
     }
 
     /// What the relay kept as long as it promised, and nobody came for.
@@ -292,7 +304,7 @@ impl Tx<'_> {
     /// The relay lost its backlog: everything that it accepted and nobody receipted goes out again, pairings included.
     pub(crate) fn resend_all(&self, relay: RelayId) -> Result<(), StoreError> {
         for contact in self.live_contacts(relay)? {
-            if contact.state.can_send() {
+            if contact.state.can_seal() {
                 self.resend_unreceipted(&contact.key)?;
                 // Receipts were lost with the backlog too.
                 self.set_receipt_due(&contact.key, true)?;
@@ -312,7 +324,7 @@ impl Tx<'_> {
     ) -> Result<Option<MessageKey>, StoreError> {
         let (kind, text) = match &numbered.body {
             Body::Text(text) => (TEXT, text.as_str()),
-            Body::Statement(_) => (HIDDEN, ""),
+            Body::Statement(_) | Body::Pause(_) | Body::WordQuestion(_) | Body::WordReply(_) => (HIDDEN, ""),
             Body::Unknown => (UNKNOWN, ""),
         };
         self.set_receipt_due(contact, true)?;
