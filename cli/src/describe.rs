@@ -2,12 +2,13 @@
 
 use tacit_client_core::{Connection, Contact, ContactState, EndedWhy, Outcome, RefusedWhy};
 
+use crate::care::words;
 use crate::clock::Clock;
 use crate::escape;
 
 /// All ways to end, for tests that go through them.
 #[cfg(test)]
-pub(crate) const ALL_ENDED: [EndedWhy; 8] = [
+pub(crate) const ALL_ENDED: [EndedWhy; 10] = [
     EndedWhy::InviteUsed,
     EndedWhy::InviteExpired,
     EndedWhy::Unclaimed,
@@ -16,6 +17,8 @@ pub(crate) const ALL_ENDED: [EndedWhy; 8] = [
     EndedWhy::ByPeer,
     EndedWhy::NoPermit,
     EndedWhy::BadOffer,
+    EndedWhy::Discharged,
+    EndedWhy::DischargedByPeer,
 ];
 
 /// A state, for scripts.
@@ -68,6 +71,8 @@ pub(crate) const fn ended_code(why: EndedWhy) -> &'static str {
         EndedWhy::ByPeer => "ended_by_peer",
         EndedWhy::NoPermit => "no_permit",
         EndedWhy::BadOffer => "bad_offer",
+        EndedWhy::Discharged => "discharged",
+        EndedWhy::DischargedByPeer => "discharged_by_peer",
     }
 }
 
@@ -91,6 +96,10 @@ pub(crate) const fn ended(why: EndedWhy) -> &'static str {
         EndedWhy::BadOffer => {
             "What the other device offers makes no sense to this version of Tacit. Update both sides, and ask for a new \
              invite."
+        }
+        EndedWhy::Discharged => "You ended this conversation with a farewell. What was written is kept on this device.",
+        EndedWhy::DischargedByPeer => {
+            "The other side ended this conversation with a farewell. What was written is kept on this device."
         }
     }
 }
@@ -181,6 +190,7 @@ pub(crate) fn warnings(contact: &Contact) -> Vec<String> {
         );
     }
     let is_live = matches!(contact.state, ContactState::Joined | ContactState::Paired);
+    warnings.extend(words::warnings(&contact.care, is_live));
     if contact.invite_tried && !contact.verified {
         warnings.push(
             "Somebody tried the invite after it was used. If it was not this contact, it may have been stolen: compare \

@@ -16,7 +16,7 @@ use crate::args::{Args, Command};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session::{NewHome, Session};
-use crate::{chat, demo};
+use crate::{care, chat, demo};
 
 /// Carries out the command line.
 pub(crate) fn run(args: Args, output: &Output) -> Result<(), Failure> {
@@ -35,6 +35,17 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Words(words) => words::run(&known()?, words, output),
         Command::End(end) => end::run(&known()?, end, output),
         Command::Rename(rename) => contacts::rename(&known()?, rename, output),
+        Command::CheckConsent(file) => care::check_consent(file, output),
+        Command::Practice(_)
+        | Command::Hours(_)
+        | Command::Crisis(_)
+        | Command::Terms(_)
+        | Command::Consent(_)
+        | Command::Pause(_)
+        | Command::Resume(_)
+        | Command::Discharge(_)
+        | Command::Word(_)
+        | Command::Notifications(_) => care::run(&known()?, &args.command, output),
         Command::Passphrase(passphrase) => keys::passphrase(&args, passphrase, output),
         Command::Check => keys::check(&known()?, output),
         Command::Erase(erase) => keys::erase(&args, erase, output),
