@@ -4,8 +4,8 @@ use std::io;
 
 use serde::Serialize;
 use tacit_client_core::{
-    AuthorityError, CardError, ConsentFileError, ContactError, EndedWhy, EnrolError, InviteError, JoinError, Offer, OpenError, Outcome,
-    SendError, SettingsError, StoreError, WaitError, WordError,
+    AuthorityError, CardError, ConsentFileError, ContactError, EndedWhy, EnrolError, InviteError, JoinError, Offer,
+    OpenError, Outcome, SendError, SettingsError, StoreError, WaitError, WordError,
 };
 
 use crate::describe;
