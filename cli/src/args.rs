@@ -46,6 +46,12 @@ pub(crate) enum Command {
     Search(Search),
     /// Show the safety words, to be compared with the other side
     Words(Words),
+    /// Begin anew with a contact: new keys, and new safety words to be compared
+    Reset(Reset),
+    /// Send again what expired before the other device came for it
+    Resend(Resend),
+    /// Show or change whether you tell a contact what you have read
+    Receipts(Receipts),
     /// End the pairing with a contact at once
     End(End),
     /// Give a contact another label; it never leaves this device
@@ -191,6 +197,39 @@ pub(crate) struct Words {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Reset {
+    /// A label or an id
+    pub(crate) contact: String,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Resend {
+    /// A label or an id
+    pub(crate) contact: String,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Receipts {
+    /// A label or an id
+    pub(crate) contact: String,
+    /// Tell them which of their messages you have read, if they tell you the same
+    #[arg(long)]
+    pub(crate) on: bool,
+    /// Tell them nothing; then you do not see it of yours either
+    #[arg(long, conflicts_with = "on")]
+    pub(crate) off: bool,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct End {
     /// A label or an id
     pub(crate) contact: String,
@@ -306,6 +345,7 @@ mod tests {
     fn contradictions_are_usage_errors() {
         for line in [
             &["words", "Anna", "--verified", "--not-verified"][..],
+            &["receipts", "Anna", "--on", "--off"],
             &["invite", "--show", "Anna", "--label", "Ben"],
             &["send", "Anna"],
             &["send", "Anna", "hi", "--wait", "read"],

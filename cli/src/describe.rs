@@ -191,6 +191,15 @@ pub(crate) fn warnings(contact: &Contact) -> Vec<String> {
     }
     let is_live = matches!(contact.state, ContactState::Joined | ContactState::Paired);
     warnings.extend(words::warnings(&contact.care, is_live));
+    if is_live && contact.session.wedged {
+        warnings.push(
+            "This device can no longer read what they send. What you write is kept. Begin anew with `tacit reset`."
+                .into(),
+        );
+    }
+    if is_live && contact.session.resetting {
+        warnings.push("A new session was asked for, and their device has not answered yet.".into());
+    }
     if contact.invite_tried && !contact.verified {
         warnings.push(
             "Somebody tried the invite after it was used. If it was not this contact, it may have been stolen: compare \
@@ -199,7 +208,14 @@ pub(crate) fn warnings(contact: &Contact) -> Vec<String> {
         );
     }
     if is_live && !contact.verified {
-        let why = if contact.remote_invite {
+        let why = if let Some(reset) = contact.session.last_reset {
+            if reset.by_peer {
+                "Unverified: their device asked to begin anew, so the safety words are new. It may be another device, or \
+                 somebody else's: compare them."
+            } else {
+                "Unverified: you began anew, so the safety words are new. Compare them."
+            }
+        } else if contact.remote_invite {
             "Unverified, and the invite travelled as a web link: whoever carried it may have read it. Compare the \
              safety words."
         } else {
@@ -216,7 +232,7 @@ pub(crate) fn warnings(contact: &Contact) -> Vec<String> {
     warnings
 }
 
-fn messages(count: u64) -> String {
+pub(crate) fn messages(count: u64) -> String {
     if count == 1 { "1 message".into() } else { format!("{count} messages") }
 }
 

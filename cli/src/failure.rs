@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 use tacit_client_core::{
     AuthorityError, CardError, ConsentFileError, ContactError, EndedWhy, EnrolError, InviteError, JoinError, Offer,
-    OpenError, Outcome, SendError, SettingsError, StoreError, WaitError, WordError,
+    OpenError, Outcome, ResetError, SendError, SettingsError, StoreError, WaitError, WordError,
 };
 
 use crate::describe;
@@ -27,6 +27,8 @@ pub(crate) enum Failure {
     Join(#[from] JoinError),
     #[error(transparent)]
     Contact(#[from] ContactError),
+    #[error(transparent)]
+    Reset(#[from] ResetError),
     #[error(transparent)]
     Send(#[from] SendError),
     #[error(transparent)]
@@ -186,6 +188,12 @@ impl Failure {
                 ContactError::OtherTerms => "other_terms",
                 ContactError::Store(error) => store(error),
             },
+            Self::Reset(error) => match error {
+                ResetError::NoSuchContact => "no_such_contact",
+                ResetError::WrongState => "wrong_state",
+                ResetError::TooOften => "too_often",
+                ResetError::Store(error) => store(error),
+            },
             Self::Send(error) => match error {
                 SendError::NoSuchContact => "no_such_contact",
                 SendError::Empty => "message_empty",
@@ -340,6 +348,7 @@ mod tests {
             Failure::Invite(InviteError::Store(full())),
             Failure::Join(JoinError::Store(full())),
             Failure::Contact(ContactError::Store(full())),
+            Failure::Reset(ResetError::Store(full())),
             Failure::Send(SendError::Store(full())),
             Failure::Wait(WaitError::Store(full())),
         ] {

@@ -72,6 +72,8 @@ mod tests {
             unopened: 0,
             last_activity: 1_741_000_920_000,
             care: CareState::default(),
+            session: tacit_client_core::SessionState::default(),
+            read_receipts: tacit_client_core::ReadReceipts::default(),
         }
     }
 

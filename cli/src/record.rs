@@ -77,6 +77,31 @@ pub(crate) struct Ended {
     pub(crate) told: bool,
 }
 
+/// Answer of `reset`.
+#[derive(Serialize)]
+pub(crate) struct Reset {
+    pub(crate) contact: String,
+    /// Whether the other device answered in the time given.
+    pub(crate) answered: bool,
+}
+
+/// Answer of `resend`.
+#[derive(Serialize)]
+pub(crate) struct Resent {
+    pub(crate) contact: String,
+    pub(crate) messages: u64,
+    /// Whether the relay has them already.
+    pub(crate) sent: bool,
+}
+
+/// Answer of `receipts`.
+#[derive(Serialize)]
+pub(crate) struct Receipts {
+    pub(crate) contact: String,
+    pub(crate) ours: bool,
+    pub(crate) theirs: bool,
+}
+
 /// A contact: a line of `contacts`, and the answer of `join` and `rename`.
 #[derive(Serialize)]
 pub(crate) struct ContactLine {
@@ -92,6 +117,13 @@ pub(crate) struct ContactLine {
     remote_invite: bool,
     invite_tried: bool,
     locked_out: bool,
+    wedged: bool,
+    resetting: bool,
+    /// Present if there was a reset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_reset: Option<ResetLine>,
+    read_receipts: bool,
+    peer_read_receipts: bool,
     last_activity: u64,
     /// They invited this device.
     is_practice: bool,
@@ -105,6 +137,12 @@ pub(crate) struct ContactLine {
     paused_by_them: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     oldest_unread: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct ResetLine {
+    at: u64,
+    by_peer: bool,
 }
 
 impl From<Contact> for ContactLine {
@@ -124,6 +162,11 @@ impl From<Contact> for ContactLine {
             remote_invite: contact.remote_invite,
             invite_tried: contact.invite_tried,
             locked_out: contact.locked_out,
+            wedged: contact.session.wedged,
+            resetting: contact.session.resetting,
+            last_reset: contact.session.last_reset.map(|reset| ResetLine { at: reset.at, by_peer: reset.by_peer }),
+            read_receipts: contact.read_receipts.ours,
+            peer_read_receipts: contact.read_receipts.theirs,
             last_activity: contact.last_activity,
             is_practice: contact.care.is_practice,
             terms_waiting: contact.care.terms_waiting,

@@ -1,6 +1,7 @@
 //! The face of the library: one device, as an app sees it.
 
 pub(crate) mod crisis;
+mod delivery;
 mod life_cycle_calls;
 mod notifications;
 mod practice;
@@ -404,7 +405,8 @@ impl Client {
         })
     }
 
-    /// Marks everything that came from a contact as seen on this device. The other side is not told.
+    /// Marks everything that came from a contact as seen on this device. The other side is told if both agreed to tell:
+    /// see [`Client::set_read_receipts`].
     ///
     /// # Errors
     /// [`ContactError::NoSuchContact`].

@@ -2,6 +2,10 @@
 //!
 //! Bytes become these types in `decode` and nowhere else; what does not fit is refused there.
 
+mod reset;
+#[cfg(test)]
+mod vectors;
+
 use prost::Message;
 use tacit_proto::BOX_VERSION;
 use zeroize::Zeroizing;
@@ -17,6 +21,8 @@ use crate::crypto::ratchet::{MAX_PREKEY_OVERHEAD, OlmPublic};
 use crate::crypto::seal::{MAX_LARGE_PAYLOAD, SealingPublic};
 use crate::crypto::signing::{MAX_BODY, SigningPublic, StatementKind};
 use crate::types::Timestamp;
+
+pub(crate) use reset::{Had, ResetContent, ResetId, ResetStep};
 
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 pub(crate) mod pb {
@@ -418,21 +424,27 @@ impl Receipt {
     }
 
     fn from_pb(receipt: pb::Receipt) -> Result<Self, BadContent> {
-        if receipt.beyond.len() > Self::MOST_RANGES || receipt.up_to > MAX_NUMBER {
-            return Err(BadContent);
-        }
-        let mut beyond = Vec::with_capacity(receipt.beyond.len());
-        let mut last = receipt.up_to;
-        for range in receipt.beyond {
-            // Between two ranges at least one number is missing, else they were one.
-            if range.first < last + 2 || range.last < range.first || range.last > MAX_NUMBER {
-                return Err(BadContent);
-            }
-            last = range.last;
-            beyond.push(Range { first: range.first, last: range.last });
-        }
+        let beyond = ranges(receipt.up_to, receipt.beyond)?;
         Ok(Self { stream: array(&receipt.stream)?, up_to: receipt.up_to, beyond })
     }
+}
+
+/// What is safe beyond a number.
+fn ranges(up_to: u64, beyond: Vec<pb::Range>) -> Result<Vec<Range>, BadContent> {
+    if beyond.len() > Receipt::MOST_RANGES || up_to > MAX_NUMBER {
+        return Err(BadContent);
+    }
+    let mut ranges = Vec::with_capacity(beyond.len());
+    let mut last = up_to;
+    for range in beyond {
+        // Between two ranges at least one number is missing, else they were one.
+        if range.first < last + 2 || range.last < range.first || range.last > MAX_NUMBER {
+            return Err(BadContent);
+        }
+        last = range.last;
+        ranges.push(Range { first: range.first, last: range.last });
+    }
+    Ok(ranges)
 }
 
 #[cfg(test)]
@@ -535,6 +547,7 @@ mod tests {
             let _ = Envelope::decode(&bytes);
             let _ = OfferContent::decode(&bytes);
             let _ = AcceptContent::decode(&bytes);
+            let _ = ResetContent::decode(&bytes);
         }
     }
 }

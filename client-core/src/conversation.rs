@@ -5,14 +5,15 @@
 
 use rand_core::CryptoRng;
 use tacit_proto::SealedBox;
+use zeroize::Zeroizing;
 
 use crate::content::{Announced, Body, Envelope, Numbered};
 use crate::crypto::ratchet::{DecryptError, Session};
 use crate::crypto::seal::{Context, Purpose, open, seal};
-use crate::error::StoreError;
-use crate::pairing::keep_session;
+use crate::error::{ResetError, StoreError};
+use crate::reset;
 use crate::rotation::{self, MAX_BOXES};
-use crate::store::{Changed, ContactRow, Kind, Outgoing, State, Tx};
+use crate::store::{Changed, ContactRow, Kind, Outgoing, SessionRow, State, Tx};
 use crate::types::Timestamp;
 use crate::{agreed_word, life_cycle, statements};
 
@@ -37,6 +38,10 @@ pub(crate) fn seal_outgoing(
     let (Some(pickle), Some((to, psk))) = (tx.blob(&row.key, "session")?, tx.outward(&row.key)?) else {
         return Ok(Sealing::NotYet);
     };
+    let Ok(mut session) = Session::from_pickle(&pickle) else {
+        tx.set_wedged(&row.key, true)?;
+        return Ok(Sealing::NotYet);
+    };
     let mut envelope = Envelope { stream: tx.out_stream(&row.key)?, ..Envelope::default() };
     match (outgoing.kind, outgoing.message) {
         (Kind::Message, Some(message)) => {
@@ -54,11 +59,12 @@ pub(crate) fn seal_outgoing(
         _ => return Ok(Sealing::Nothing),
     }
     envelope.receipt = tx.receipt(&row.key)?;
+    envelope.tells_reads = tx.tells_reads(&row.key)?.0;
+    envelope.seen_up_to = tx.seen_up_to(&row.key)?;
     // The receipt in this box is as safe as the outbox is: nothing more is owed.
     tx.set_receipt_due(&row.key, false)?;
-    let mut session = Session::from_pickle(&pickle).map_err(|_| StoreError::Damaged)?;
     let message = session.encrypt(&envelope.encode()).map_err(|_| StoreError::Damaged)?;
-    keep_session(tx, &row.key, &session.pickle().map_err(|_| StoreError::Damaged)?)?;
+    tx.keep_session(row, row.session, &session.pickle().map_err(|_| StoreError::Damaged)?)?;
     let context = Context { channel: row.of.channel, sender: row.of.end, purpose: Purpose::Message };
     let sealed = seal(&to, &psk, &context, &message, &mut rng).map_err(|_| StoreError::Damaged)?;
     tx.set_box(outgoing.key, sealed.bytes())?;
@@ -70,10 +76,12 @@ pub(crate) fn seal_outgoing(
 pub(crate) struct Received {
     /// A message that was not here before.
     pub(crate) message: Option<[u8; 16]>,
-    /// Messages of ours that the other device now has.
+    /// Messages of ours whose outcome changed.
     pub(crate) changed: Vec<Changed>,
     /// The contact changed.
     pub(crate) contact_changed: bool,
+    /// There is a new session, which the other side asked for, or we.
+    pub(crate) reset_by_peer: Option<bool>,
 }
 
 /// Opens a box of a paired channel and keeps what is in it. What cannot be opened is recorded, and blocks nothing.
@@ -84,42 +92,49 @@ pub(crate) fn receive(
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<Received, StoreError> {
-    let unopened = || {
-        tx.note_unopened(&row.key)?;
-        Ok(Received { contact_changed: true, ..Received::default() })
-    };
-    let (Some(psk), Some(pickle)) = (tx.psk_in(&row.key)?, tx.blob(&row.key, "session")?) else { return unopened() };
-    let context = Context { channel: row.of.channel, sender: row.of.end.other(), purpose: Purpose::Message };
-    let keys = tx.sealing_keys(&row.key, row.session)?;
-    let opened = keys.iter().find_map(|own| Some((own.id, open(&own.key, &psk, &context, sealed).ok()?)));
-    let Some((key, message)) = opened else {
-        return unopened();
-    };
-    if tx.note_sealing_key_used(key, now)? >= MAX_BOXES {
-        rotation::tend(tx, row, now, rng)?;
+    let Some(opened) = open_message(tx, row, sealed)? else { return receive_reset(tx, row, sealed, now, rng) };
+    if tx.note_sealing_key_used(opened.key, now)? >= MAX_BOXES && opened.session.session == row.session {
+        rotation::tend(tx, row, now, &mut *rng)?;
     }
-    let mut session = Session::from_pickle(&pickle).map_err(|_| StoreError::Damaged)?;
-    let plaintext = match session.decrypt(&message) {
+    let Ok(mut session) = Session::from_pickle(&opened.session.pickle) else {
+        if opened.session.session == row.session {
+            tx.set_wedged(&row.key, true)?;
+        }
+        return unopened(tx, row);
+    };
+    let plaintext = match session.decrypt(&opened.message) {
         Ok(plaintext) => plaintext,
         // Read before: our ack was lost, so the receipt may have been as well.
         Err(DecryptError::MissingKey) => {
             tx.set_receipt_due(&row.key, true)?;
             return Ok(Received::default());
         }
-        Err(_) => return unopened(),
+        Err(DecryptError::GapTooBig) => return gap_too_big(tx, row, now, rng),
+        Err(_) => return unopened(tx, row),
     };
-    keep_session(tx, &row.key, &session.pickle().map_err(|_| StoreError::Damaged)?)?;
-    let Ok(envelope) = Envelope::decode(&plaintext) else { return unopened() };
+    let pickle = session.pickle().map_err(|_| StoreError::Damaged)?;
+    tx.keep_session(row, opened.session.session, &pickle)?;
+    let Ok(envelope) = Envelope::decode(&plaintext) else { return unopened(tx, row) };
     let mut received = Received::default();
+    if opened.session.session == row.session {
+        // The other side is in this session: nothing comes under an earlier one any more.
+        if tx.forget_what_led_to(row)? {
+            received.changed = tx.resend_unreceipted(&row.key)?;
+        }
+    }
     if row.state == State::Joined {
-        answered(tx, row)?;
+        received.changed.extend(answered(tx, row)?);
         received.contact_changed = true;
     }
     if let Some(receipt) = &envelope.receipt {
-        received.changed = tx.apply_receipt(&row.key, receipt, now)?;
+        received.changed.extend(tx.apply_receipt(&row.key, receipt, now)?);
     }
+    if opened.session.session == row.session {
+        received.contact_changed |= tx.set_peer_tells_reads(&row.key, envelope.tells_reads)?;
+    }
+    received.changed.extend(tx.apply_seen(&row.key, envelope.seen_up_to)?);
     if let Some(numbered) = &envelope.numbered
-        && let Some(message) = tx.keep_incoming(&row.key, row.session, &envelope.stream, numbered, now)?
+        && let Some(message) = tx.keep_incoming(&row.key, opened.session.session, &envelope.stream, numbered, now)?
     {
         match &numbered.body {
             Body::Text(_) | Body::Unknown => received.message = Some(numbered.message_id),
@@ -134,7 +149,9 @@ pub(crate) fn receive(
         }
     }
     if let Some(announced) = &envelope.sealing_key {
-        tx.set_peer_sealing(&row.key, announced.number, &announced.key)?;
+        if opened.session.session == row.session {
+            tx.set_peer_sealing(&row.key, announced.number, &announced.key)?;
+        }
         // Sealed to it, the receipt shows that the announcement came.
         tx.set_receipt_due(&row.key, true)?;
     }
@@ -157,13 +174,64 @@ fn receive_care(
     }
 }
 
+/// A box that a sealing key of ours opened.
+struct Opened {
+    session: SessionRow,
+    key: i64,
+    message: Zeroizing<Vec<u8>>,
+}
+
+/// Tries the live keys of the present session, and of those before it from which something may still come.
+fn open_message(tx: &Tx<'_>, row: &ContactRow, sealed: &SealedBox) -> Result<Option<Opened>, StoreError> {
+    let context = Context { channel: row.of.channel, sender: row.of.end.other(), purpose: Purpose::Message };
+    let present = tx.psk_in(&row.key)?.zip(tx.blob(&row.key, "session")?);
+    let present = present.map(|(psk_in, pickle)| SessionRow { session: row.session, pickle, psk_in });
+    for session in present.into_iter().chain(tx.old_sessions(&row.key)?) {
+        for own in tx.sealing_keys(&row.key, session.session)? {
+            if let Ok(message) = open(&own.key, &session.psk_in, &context, sealed) {
+                return Ok(Some(Opened { session, key: own.id, message }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn unopened(tx: &Tx<'_>, row: &ContactRow) -> Result<Received, StoreError> {
+    tx.note_unopened(&row.key)?;
+    Ok(Received { contact_changed: true, ..Received::default() })
+}
+
+/// A box that is no message is a reset, or cannot be opened.
+fn receive_reset(
+    tx: &Tx<'_>,
+    row: &ContactRow,
+    sealed: &SealedBox,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<Received, StoreError> {
+    let Some(renewal) = reset::receive(tx, row, sealed, now, rng)? else { return unopened(tx, row) };
+    Ok(Received {
+        changed: renewal.changed,
+        contact_changed: renewal.by_peer.is_some(),
+        reset_by_peer: renewal.by_peer,
+        ..Received::default()
+    })
+}
+
+/// More is missing than the ratchet can jump over. The other side sealed this box, and nobody else can have: a new
+/// session is asked for, unless that was done too often.
+fn gap_too_big(tx: &Tx<'_>, row: &ContactRow, now: Timestamp, rng: &mut dyn CryptoRng) -> Result<Received, StoreError> {
+    tx.set_wedged(&row.key, true)?;
+    match reset::begin(tx, row, now, rng) {
+        Ok(()) | Err(ResetError::TooOften | ResetError::WrongState | ResetError::NoSuchContact) => unopened(tx, row),
+        Err(ResetError::Store(error)) => Err(error),
+    }
+}
+
 /// End B heard of end A for the first time: the pairing is complete.
-fn answered(tx: &Tx<'_>, row: &ContactRow) -> Result<(), StoreError> {
+fn answered(tx: &Tx<'_>, row: &ContactRow) -> Result<Vec<Changed>, StoreError> {
     tx.set_state(&row.key, State::Paired)?;
     tx.set_blob(&row.key, "accept_box", None)?;
     // What was sent before an accept that had to be repeated could not be opened over there.
-    if tx.accept_was_resent(&row.key)? {
-        tx.resend_unreceipted(&row.key)?;
-    }
-    Ok(())
+    if tx.accept_was_resent(&row.key)? { tx.resend_unreceipted(&row.key) } else { Ok(Vec::new()) }
 }

@@ -28,6 +28,9 @@ use crate::types::{Connection, Event, Listener, Timestamp};
 /// How often other processes' changes are looked for. `PRAGMA data_version` reads one word of shared memory.
 const POLL: Duration = Duration::from_millis(250);
 
+/// How often pairings that have ended are looked through for messages whose hold has passed.
+const HOURLY: Duration = Duration::from_secs(3_600);
+
 pub(crate) const LEASE_FILE: &str = "lease";
 
 /// Milliseconds since the Unix epoch, by this device's clock.
@@ -212,6 +215,7 @@ impl Driver {
         let mut relays: HashMap<RelayId, AbortHandle> = HashMap::new();
         let mut tasks = JoinSet::new();
         let mut renewed: Option<(Instant, bool)> = None;
+        let mut expired: Option<Instant> = None;
         let mut version = self.store.borrow().data_version().unwrap_or_default();
         // When held notifications are due.
         let mut notify_at = None;
@@ -240,6 +244,11 @@ impl Driver {
                 }
             }
             if renewed.is_some() {
+                if expired.is_none_or(|at| at.elapsed() >= HOURLY) {
+                    expired = Some(Instant::now());
+                    // Not now is as good as a little later.
+                    let _ = self.store.borrow_mut().change::<_, StoreError>(|tx| tx.expire_ended(wall_clock()));
+                }
                 self.start_relays(&mut relays, &mut tasks);
             }
             tokio::select! {

@@ -20,6 +20,7 @@ use tacit_proto::{Challenge, Command, EndKey, NotContributory};
 use crate::crypto::invite::InviteKeys;
 use crate::error::StoreError;
 use crate::pairing::{self, RESEND_ACCEPT_MS};
+use crate::reset;
 use crate::rotation::{self, HOLD_MARGIN_MS};
 use crate::store::{Changed, ContactKey, ContactRow, Holder, Kind, OutboxKey, RelayId, State, Tx};
 use crate::types::{EndedWhy, Event, Timestamp};
@@ -132,6 +133,8 @@ struct Attachment {
     contact: ContactKey,
     /// Attached under the invite's key: nothing but `Rekey`.
     must_rekey: bool,
+    /// Its next key is on the way to the relay: until it is there, nothing is sent.
+    rekeying: bool,
     next_n: u64,
     in_flight: VecDeque<InFlight>,
     /// The last row of the outbox that is under way or was handled.
@@ -162,8 +165,12 @@ pub(crate) struct Engine {
     /// Contacts whose invite was answered `Used`. A `Rekey` of ours may have been on its way on an earlier connection when
     /// the next key was refused: only when that is refused once more was it somebody else.
     invite_used: BTreeSet<ContactKey>,
+    /// The same for contacts whose end is held already, and whose present key was refused.
+    held_key_refused: BTreeSet<ContactKey>,
     /// Contacts whose end was taken over on this connection, and attached again.
     taken_back: BTreeSet<ContactKey>,
+    /// Contacts whose next message cannot be sealed before something comes.
+    unsealable: BTreeSet<ContactKey>,
     attachments: BTreeMap<Handle, Attachment>,
     output: Output,
 }
@@ -184,7 +191,9 @@ impl Engine {
             links: BTreeMap::new(),
             next_key_refused: BTreeSet::new(),
             invite_used: BTreeSet::new(),
+            held_key_refused: BTreeSet::new(),
             taken_back: BTreeSet::new(),
+            unsealable: BTreeSet::new(),
             attachments: BTreeMap::new(),
             output: Output::default(),
         }
@@ -275,6 +284,7 @@ impl Engine {
         let longest_ms = tx.longest_hold_ms(self.relay)? + HOLD_MARGIN_MS;
         for row in tx.live_contacts(self.relay)? {
             rotation::tend(tx, &row, now.wall, &mut *rng)?;
+            reset::tend(tx, &row, now.wall, false)?;
             tx.bound_promises(&row.key, now.wall, longest_ms)?;
         }
         Ok(())
@@ -287,13 +297,11 @@ impl Engine {
         }
         tx.note_hold(self.relay, self.welcome.limits.hold)?;
         let backlog_was_lost = tx.note_incarnation(self.relay, &self.welcome.incarnation)?;
-        if backlog_was_lost {
-            tx.resend_all(self.relay)?;
-        }
         for row in tx.live_contacts(self.relay)? {
             if backlog_was_lost {
                 tx.set_announced(&row.key, None)?;
             }
+            reset::tend(tx, &row, now.wall, backlog_was_lost)?;
             match row.state {
                 State::Joined if !tx.is_outgoing(&row.key, Kind::Accept)? => {
                     let sent = tx.accept_sent_at(&row.key)?.unwrap_or(0);
@@ -307,6 +315,12 @@ impl Engine {
                     }
                 }
                 _ => {}
+            }
+        }
+        // After whatever the other side cannot read them without.
+        if backlog_was_lost {
+            for (contact, changed) in tx.resend_all(self.relay)? {
+                self.outcomes(&contact, changed);
             }
         }
         Ok(())
@@ -326,12 +340,11 @@ impl Engine {
                 self.ask(Pending::Enrol(enrolment.id), Request::Enrol { code: enrolment.code, permit_hashes });
             }
         }
+        self.links.retain(|_, link| !matches!(link, Link::Later(at) if *at <= now.steady));
         let mut items = Vec::new();
         for row in tx.live_contacts(self.relay)? {
-            match self.links.get(&row.key) {
-                Some(Link::Later(at)) if *at <= now.steady => {}
-                Some(_) => continue,
-                None => {}
+            if self.links.contains_key(&row.key) {
+                continue;
             }
             if row.state == State::Opening {
                 if may_open {
@@ -384,7 +397,8 @@ impl Engine {
             return Ok(false);
         }
         for row in tx.contacts_with_work(self.relay)? {
-            let is_sendable = matches!(self.links.get(&row.key), Some(Link::Attached(_)));
+            let is_sendable =
+                matches!(self.links.get(&row.key), Some(Link::Attached(_))) && !self.unsealable.contains(&row.key);
             // A farewell that waits for the other device to come is nothing to be exchanged now.
             let only_waits = matches!(row.state, State::Leaving(_))
                 && !row.receipt_due
@@ -486,6 +500,10 @@ impl Engine {
     }
 
     fn end(&mut self, tx: &Tx<'_>, contact: &ContactKey, why: EndedWhy, close_due: bool) -> Result<(), TurnError> {
+        if why == EndedWhy::ByPeer {
+            let refused = tx.refuse_undelivered(contact)?;
+            self.outcomes(contact, refused);
+        }
         tx.end_contact(contact, why, close_due)?;
         self.changed(contact);
         Ok(())

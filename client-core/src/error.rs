@@ -180,6 +180,23 @@ pub enum CardError {
     Store(#[from] StoreError),
 }
 
+/// Why no new session was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ResetError {
+    /// There is no such contact.
+    #[error("there is no such contact")]
+    NoSuchContact,
+    /// The pairing is not complete yet, or ended.
+    #[error("only a complete pairing that has not ended can be reset")]
+    WrongState,
+    /// There were too many within a day.
+    #[error("this conversation was reset too often today; nothing was changed, try again tomorrow")]
+    TooOften,
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Why a message could not be queued.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {

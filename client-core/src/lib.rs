@@ -20,6 +20,7 @@ mod note;
 mod notifications;
 mod pairing;
 mod pulse;
+mod reset;
 mod rotation;
 mod search;
 #[cfg(test)]
@@ -49,13 +50,14 @@ pub use client::crisis::Crisis;
 pub use client::terms::Consent;
 pub use content::MAX_TEXT;
 pub use error::{
-    AuthorityError, CardError, ContactError, EnrolError, InviteError, JoinError, OpenError, SendError, SettingsError,
-    StoreError, WaitError, WordError,
+    AuthorityError, CardError, ContactError, EnrolError, InviteError, JoinError, OpenError, ResetError, SendError,
+    SettingsError, StoreError, WaitError, WordError,
 };
 pub use note::Note;
 pub use store::StoreKey;
 pub use tacit_proto::link::{AddressError, LinkError};
 pub use types::{
     CareState, Connection, Contact, ContactId, ContactState, Content, Direction, EndedWhy, Enrolment, EnrolmentState,
-    Event, Farewell, Found, Listener, Message, MessageId, NewInvite, Offer, Outcome, Piece, RefusedWhy, Timestamp,
+    Event, Farewell, Found, LastReset, Listener, Message, MessageId, NewInvite, Offer, Outcome, Piece, ReadReceipts,
+    RefusedWhy, SessionState, Timestamp,
 };

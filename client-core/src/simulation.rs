@@ -13,6 +13,7 @@ mod hostile;
 mod meddler;
 mod people;
 mod relay;
+mod resets;
 mod rotation;
 mod scenario;
 mod seeds;

@@ -15,14 +15,18 @@ mod messages;
 mod migrations;
 mod notifying;
 mod outbox;
+mod reads;
 mod received;
 mod relays;
+mod resend;
 mod sealing_keys;
 mod search;
+mod sessions;
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
@@ -36,8 +40,10 @@ pub(crate) use key_file::{Key, home_exists};
 pub(crate) use lease::{Holder, RENEW_MS};
 pub(crate) use messages::Changed;
 pub(crate) use outbox::{Kind, OutboxKey, Outgoing};
+pub(crate) use received::POSITIONS;
 pub(crate) use relays::{RelayId, RelayRow};
 pub(crate) use sealing_keys::OwnSealingKey;
+pub(crate) use sessions::{AskedReset, NewSession, SessionRow};
 
 use crate::error::{OpenError, StoreError};
 
@@ -45,6 +51,10 @@ const FILE: &str = "tacit.db";
 
 /// How long a change waits for another process's change: far longer than any of ours takes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// SQLite calls itself ready before SQLCipher has set itself up: another thread that opens a store in between is told that
+/// its key cannot be used. So one connection, of one thread, comes before all others.
+static SQLCIPHER: LazyLock<rusqlite::Result<()>> = LazyLock::new(|| Connection::open_in_memory().map(drop));
 
 /// One connection to the store. Owned by one thread at a time.
 pub(crate) struct Store {
@@ -62,6 +72,9 @@ impl Store {
     }
 
     fn connect(home: &Path, key: &Key) -> Result<Connection, OpenError> {
+        if SQLCIPHER.is_err() {
+            return Err(OpenError::Io("SQLCipher cannot start".to_owned()));
+        }
         let path = home.join(FILE);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(open_error)?;
@@ -90,6 +103,33 @@ impl Store {
             .map_err(open_error)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
+    }
+
+    /// Another store with the same in it, in memory too.
+    #[cfg(test)]
+    pub(crate) fn copy(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("copy.db");
+        self.connection.execute("VACUUM INTO ?1", [file.to_str().unwrap()]).unwrap();
+        let copy = Self::in_memory();
+        let attach = "ATTACH ?1 AS source";
+        copy.connection.execute(attach, [file.to_str().unwrap()]).unwrap();
+        let tables: Vec<String> = copy
+            .connection
+            .prepare("SELECT name FROM source.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        copy.connection.pragma_update(None, "foreign_keys", false).unwrap();
+        for table in tables {
+            let sql = format!("DELETE FROM main.{table}; INSERT INTO main.{table} SELECT * FROM source.{table}");
+            copy.connection.execute_batch(&sql).unwrap();
+        }
+        copy.connection.pragma_update(None, "foreign_keys", true).unwrap();
+        copy.connection.execute_batch("DETACH source").unwrap();
+        copy
     }
 
     /// A store that is gone with its connection. Everything but the file and its encryption is the real thing.

@@ -41,6 +41,41 @@ pub struct Contact {
     pub last_activity: Timestamp,
     /// What the rules of therapy say of the conversation.
     pub care: CareState,
+    /// How the session with the other device stands.
+    pub session: SessionState,
+    /// Who tells what was read.
+    pub read_receipts: ReadReceipts,
+}
+
+/// How the session of two devices stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionState {
+    /// This device can no longer read what the other one sends, or seal what it sends: its part of the session is
+    /// damaged, or lacks too much. What is sent stays queued. Offer a [reset](crate::Client::reset).
+    pub wedged: bool,
+    /// A reset was asked for on this device, and the other one has not answered yet.
+    pub resetting: bool,
+    /// The last time that the two devices began a new session. The safety words are new since, and `verified` was
+    /// taken back.
+    pub last_reset: Option<LastReset>,
+}
+
+/// When two devices began a new session, and which of them asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastReset {
+    /// When, by this device's clock.
+    pub at: Timestamp,
+    /// The other device asked for it: its owner did, it was restored from a backup, or somebody has its keys.
+    pub by_peer: bool,
+}
+
+/// Who tells what was read. It is told only if both do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadReceipts {
+    /// This side tells.
+    pub ours: bool,
+    /// The other side tells, as far as it said.
+    pub theirs: bool,
 }
 
 /// What the rules of therapy say of a conversation.
@@ -170,14 +205,14 @@ pub enum Outcome {
     /// The relay's hold passed before the other device came for it. A receipt that comes after all turns it into
     /// `Delivered`.
     Expired,
-    /// It will not be sent.
+    /// It will not reach the other device, as far as can be known.
     Refused(RefusedWhy),
 }
 
 /// Why a message will not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusedWhy {
-    /// The pairing ended.
+    /// The pairing ended before the other device said that it has it.
     Ended,
     /// The relay does not carry boxes of this version.
     NotCarried,
@@ -272,6 +307,13 @@ pub enum Event {
     ContactChanged {
         /// Which one.
         contact: ContactId,
+    },
+    /// The two devices began a new session: the safety words are new, and the contact is not verified.
+    SessionReset {
+        /// With whom.
+        contact: ContactId,
+        /// The other device asked for it.
+        by_peer: bool,
     },
     /// The connection to the relays changed.
     ConnectionChanged {

@@ -421,6 +421,35 @@ MESSAGES = {
     "deliver": {1: ("handle", "number"), 2: ("seq", "number"), 3: ("box", "bytes")},
     "closed": {1: ("handle", "number"), 2: ("why", "number")},
     "restarting": {1: ("reconnect_in", "number")},
+    # Between devices.
+    "envelope": {
+        1: ("stream", "bytes"),
+        2: ("number", "number"),
+        3: ("message_id", "bytes"),
+        4: ("sent_at", "number"),
+        5: ("receipt", "receipt"),
+        8: ("text", "text_body"),
+        20: ("sealing_key", "sealing_key"),
+        21: ("position", "number"),
+        22: ("tells_reads", "flag"),
+        23: ("seen_up_to", "number"),
+    },
+    "receipt": {1: ("stream", "bytes"), 2: ("up_to", "number"), 3: ("beyond", ["range"])},
+    "range": {1: ("first", "number"), 2: ("last", "number")},
+    "text_body": {1: ("text", "text")},
+    "sealing_key": {1: ("number", "number"), 2: ("key", "bytes"), 3: ("box_versions", ["number"])},
+    "reset": {
+        1: ("id", "bytes"),
+        2: ("box_versions", ["number"]),
+        3: ("fresh", "bytes"),
+        4: ("sealing_key", "bytes"),
+        5: ("olm_identity", "bytes"),
+        6: ("olm_one_time", "bytes"),
+        7: ("olm_message", "bytes"),
+        8: ("had", "positions"),
+        9: ("highest", "number"),
+    },
+    "positions": {1: ("up_to", "number"), 2: ("beyond", ["range"])},
 }
 
 
@@ -577,6 +606,67 @@ def check_frames():
             same(name, case["comment"], frame_error(direction, unhex(case["bytes"])), case["expected"])
 
 
+MAX_NUMBER = 2**63 - 2
+
+
+def ranges_hold(part):
+    last = part.get("up_to", 0)
+    if last > MAX_NUMBER or len(part.get("beyond", [])) > 16:
+        return False
+    for one in part.get("beyond", []):
+        first, end = one.get("first", 0), one.get("last", 0)
+        if first < last + 2 or end < first or end > MAX_NUMBER:
+            return False
+        last = end
+    return True
+
+
+def key_holds(key, versions):
+    """The check of FIPS 203 section 7.2 is left to a library."""
+    return len(key) == 2 * 1216 and 1 in versions
+
+
+def envelope_holds(envelope):
+    if len(envelope.get("stream", "")) != 32 or not ranges_hold(envelope.get("receipt", {})):
+        return False
+    if "receipt" in envelope and len(envelope["receipt"].get("stream", "")) != 32:
+        return False
+    if envelope.get("number", 0):
+        if len(envelope.get("message_id", "")) != 32:
+            return False
+        if max(envelope["number"], envelope.get("position", 0)) > MAX_NUMBER:
+            return False
+    announced = envelope.get("sealing_key")
+    if announced is not None:
+        return announced.get("number", 0) > 0 and key_holds(announced.get("key", ""), announced.get("box_versions", []))
+    return True
+
+
+def reset_holds(reset):
+    lengths = {"id": 16, "fresh": 32, "olm_identity": 32}
+    if any(len(reset.get(field, "")) != 2 * length for field, length in lengths.items()):
+        return False
+    one_time, message = reset.get("olm_one_time", ""), reset.get("olm_message", "")
+    if bool(one_time) == bool(message) or one_time and len(one_time) != 64:
+        return False
+    if not key_holds(reset.get("sealing_key", ""), reset.get("box_versions", [])):
+        return False
+    return reset.get("highest", 0) <= MAX_NUMBER and ranges_hold(reset.get("had", {}))
+
+
+def check_content():
+    name = "content.json"
+    file = load(name)
+    for kind, part, holds in (("envelope", file["envelopes"], envelope_holds), ("reset", file["resets"], reset_holds)):
+        for case in part["cases"]:
+            data = unhex(case["bytes"])
+            same(name, case["comment"], read_message(data, kind), case["fields"])
+            same(name, case["comment"], write_message(case["fields"], kind), data)
+            same(name, case["comment"], holds(case["fields"]), True)
+        for case in part["refused"]:
+            same(name, case["comment"], holds(read_message(unhex(case["bytes"]), kind)), False)
+
+
 # ---------------------------------------------------------------- invites and pairings
 
 
@@ -606,7 +696,7 @@ def word_list():
         try:
             from mnemonic import Mnemonic
         except ImportError:
-            uncovered.append("pairings.json: the safety words (no BIP-39 word list here)")
+            uncovered.append("pairings.json, resets.json: the safety words (no BIP-39 word list here)")
             return None
         words = Mnemonic("english").wordlist
     # The SHA-256 of english.txt, one word a line.
@@ -616,9 +706,13 @@ def word_list():
     return words
 
 
-def check_pairings():
+def safety_words(words, transcript):
+    bits = int.from_bytes(sha256(b"tacit v1 safety words", transcript), "big") >> (256 - 132)
+    return " ".join(words[bits >> 11 * (11 - word) & 2047] for word in range(12))
+
+
+def check_pairings(words):
     name = "pairings.json"
-    words = word_list()
     for case in load(name)["cases"]:
         offer, accept = unhex(case["offer"]), unhex(case["accept"])
         transcript = sha256(
@@ -637,10 +731,32 @@ def check_pairings():
             ("psk_reset", b"tacit v1 psk reset"),
         ):
             same(name, f"{case['comment']}: {field}", hkdf(transcript, secret, label).hex(), case[field])
-        bits = int.from_bytes(sha256(b"tacit v1 safety words", transcript), "big") >> (256 - 132)
-        indices = [bits >> 11 * (11 - word) & 2047 for word in range(12)]
         if words:
-            same(name, case["comment"], " ".join(words[index] for index in indices), case["safety_words"])
+            same(name, case["comment"], safety_words(words, transcript), case["safety_words"])
+
+
+def check_resets(words):
+    name = "resets.json"
+    for case in load(name)["cases"]:
+        request, answer = unhex(case["request"]), unhex(case["answer"])
+        transcript = sha256(
+            b"tacit v1 reset transcript",
+            unhex(case["channel"]),
+            bytes([case["asker"]]),
+            struct.pack(">I", len(request)),
+            request,
+            struct.pack(">I", len(answer)),
+            answer,
+        )
+        same(name, case["comment"], transcript.hex(), case["transcript"])
+        secret = unhex(case["psk_reset"]) + unhex(case["request_random"]) + unhex(case["answer_random"])
+        for field, label in (
+            ("psk_a_to_b", b"tacit v1 reset psk a to b"),
+            ("psk_b_to_a", b"tacit v1 reset psk b to a"),
+        ):
+            same(name, f"{case['comment']}: {field}", hkdf(transcript, secret, label).hex(), case[field])
+        if words:
+            same(name, case["comment"], safety_words(words, transcript), case["safety_words"])
 
 
 # ---------------------------------------------------------------- Olm, session config version 2
@@ -910,8 +1026,11 @@ if __name__ == "__main__":
     check_links()
     check_frames()
     check_box_forms()
+    check_content()
     check_invites()
-    check_pairings()
+    bip39 = word_list()
+    check_pairings(bip39)
+    check_resets(bip39)
     check_sealed_boxes()
     check_ratchet()
     check_statements()

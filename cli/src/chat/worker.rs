@@ -80,7 +80,9 @@ impl<T: Fn(Input)> Bench<T> {
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::MessageReceived { contact, .. } | Event::ContactChanged { contact } => {
+            Event::MessageReceived { contact, .. }
+            | Event::ContactChanged { contact }
+            | Event::SessionReset { contact, .. } => {
                 self.stale.insert(contact);
                 self.are_contacts_stale = true;
             }

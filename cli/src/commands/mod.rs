@@ -7,6 +7,7 @@ mod history;
 mod invite;
 mod join;
 mod keys;
+mod reset;
 mod search;
 mod send;
 mod sync;
@@ -33,6 +34,9 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Command::History(history) => history::run(&known()?, history, output),
         Command::Search(search) => search::run(&known()?, search, output),
         Command::Words(words) => words::run(&known()?, words, output),
+        Command::Reset(args) => reset::reset(&known()?, args, output),
+        Command::Resend(args) => reset::resend(&known()?, args, output),
+        Command::Receipts(args) => reset::receipts(&known()?, args, output),
         Command::End(end) => end::run(&known()?, end, output),
         Command::Rename(rename) => contacts::rename(&known()?, rename, output),
         Command::CheckConsent(file) => care::check_consent(file, output),

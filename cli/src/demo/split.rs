@@ -143,6 +143,8 @@ mod tests {
             unopened: 0,
             last_activity: 0,
             care: tacit_client_core::CareState::default(),
+            session: tacit_client_core::SessionState::default(),
+            read_receipts: tacit_client_core::ReadReceipts::default(),
         }
     }
 

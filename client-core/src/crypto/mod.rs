@@ -10,6 +10,7 @@ pub(crate) mod invite;
 pub(crate) mod pairing;
 pub(crate) mod psk;
 pub(crate) mod ratchet;
+pub(crate) mod reset;
 pub(crate) mod seal;
 pub(crate) mod signing;
 
@@ -18,4 +19,4 @@ mod fixed;
 #[cfg(test)]
 mod standards;
 #[cfg(test)]
-mod vectors;
+pub(crate) mod vectors;

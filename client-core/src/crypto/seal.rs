@@ -129,7 +129,6 @@ pub(crate) enum Purpose {
     /// Everything of a paired channel.
     Message = 3,
     /// A reset, to the peer's reset key.
-    #[allow(dead_code, reason = "its number is taken, so that nothing else ever gets it; resets come later")]
     Reset = 4,
 }
 

@@ -12,10 +12,11 @@ mod boxes;
 mod hours;
 mod pairings;
 mod ratchet;
+mod resets;
 mod statements;
 
 /// Compares a file with what the code makes of it, or writes it if that was asked for.
-fn check(file: &str, made: &Value) {
+pub(crate) fn check(file: &str, made: &Value) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../proto/vectors").join(file);
     if std::env::var_os("TACIT_WRITE_VECTORS").is_some() {
         fs::write(&path, format!("{made:#}\n")).unwrap();
@@ -25,6 +26,6 @@ fn check(file: &str, made: &Value) {
 }
 
 /// Bytes that differ from each other, so that a field in the wrong place shows.
-fn bytes<const N: usize>(first: u8) -> [u8; N] {
+pub(crate) fn bytes<const N: usize>(first: u8) -> [u8; N] {
     std::array::from_fn(|at| first.wrapping_add(at as u8))
 }

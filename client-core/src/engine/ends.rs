@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use rand_core::CryptoRng;
 use tacit_proto::frame::{Answer, Attached, ClosedWhy, Event as RelayEvent, Handle, Open, Refusal, Request};
-use tacit_proto::{Command, SealedBox};
+use tacit_proto::{Command, EndKey, SealedBox};
 
 use super::{Attachment, Engine, KeyTried, Link, Now, Pending, RETRY_MS, TurnError};
 use crate::conversation;
@@ -79,6 +79,7 @@ impl Engine {
         let attachment = Attachment {
             contact: row.key,
             must_rekey: attached.must_rekey,
+            rekeying: false,
             next_n: 1,
             in_flight: std::collections::VecDeque::new(),
             sent: 0,
@@ -97,7 +98,11 @@ impl Engine {
         match (tried, attached.must_rekey) {
             (KeyTried::Next, false) => self.claimed(tx, row),
             (KeyTried::Current, false) => Ok(()),
-            (KeyTried::Invite, true) => self.rekey(tx, row, handle),
+            (KeyTried::Invite, true) => {
+                let secret = tx.invite_secret(&row.key)?;
+                let invite_key = secret.map(|secret| InviteKeys::derive(&row.of.channel, &secret).end_key);
+                self.rekey(tx, row, handle, invite_key)
+            }
             // Only an invite's key must be replaced, and it always must.
             _ => Err(TurnError::Protocol),
         }
@@ -113,13 +118,22 @@ impl Engine {
         Ok(())
     }
 
-    fn rekey(&mut self, tx: &Tx<'_>, row: &ContactRow, handle: Handle) -> Result<(), TurnError> {
-        let (Some(next), Some(secret)) = (tx.next_end_key(&row.key)?, tx.invite_secret(&row.key)?) else {
+    /// Hands the end over to its next key, under the key that it is attached with.
+    pub(super) fn rekey(
+        &mut self,
+        tx: &Tx<'_>,
+        row: &ContactRow,
+        handle: Handle,
+        held: Option<EndKey>,
+    ) -> Result<(), TurnError> {
+        let (Some(next), Some(held)) = (tx.next_end_key(&row.key)?, held) else {
             return Ok(());
         };
         let new_key = next.public();
-        let invite_key = InviteKeys::derive(&row.of.channel, &secret).end_key;
-        let proof = invite_key.prove(self.challenge(), &row.of, &Command::Rekey(&new_key))?;
+        let proof = held.prove(self.challenge(), &row.of, &Command::Rekey(&new_key))?;
+        if let Some(attachment) = self.attachments.get_mut(&handle) {
+            attachment.rekeying = true;
+        }
         self.ask(Pending::Rekey(row.key, handle), Request::Rekey { handle, new_key, proof });
         Ok(())
     }
@@ -137,6 +151,7 @@ impl Engine {
             Answer::Done => {
                 if let Some(attachment) = self.attachments.get_mut(&handle) {
                     attachment.must_rekey = false;
+                    attachment.rekeying = false;
                 }
                 self.claimed(tx, &row)
             }
@@ -185,6 +200,10 @@ impl Engine {
             // We closed it, and the relay knows.
             (Refusal::Gone | Refusal::NotAllowed, _) if row.close_due => tx.forget_end_key(&row.key)?,
             (Refusal::Gone, _) => self.end(tx, &row.key, EndedWhy::ByPeer, false)?,
+            // A `Rekey` of an earlier connection may have arrived since the next key was refused.
+            (Refusal::NotAllowed, KeyTried::Current) if row.rekey_due && self.held_key_refused.insert(row.key) => {
+                self.next_key_refused.remove(&row.key);
+            }
             // The relay may be wrong, or hostile: nothing is erased for it.
             _ => {
                 self.links.insert(row.key, Link::Parked);
@@ -255,6 +274,8 @@ impl Engine {
                 };
                 let state = tx.contact(&contact)?.map(|row| row.state);
                 let why = match why {
+                    // Told once more: our close was lost on its way. It goes again with this turn.
+                    _ if matches!(state, Some(State::Ended(_))) => return Ok(()),
                     ClosedWhy::ByPeer => EndedWhy::ByPeer,
                     // An invite that was used cannot run out.
                     ClosedWhy::Unclaimed if !state.is_some_and(State::is_unclaimed) => return Err(TurnError::Protocol),
@@ -324,6 +345,10 @@ impl Engine {
                     self.output.events.push(Event::MessageReceived { contact: hex::encode(contact), message });
                 }
                 self.outcomes(&contact, received.changed);
+                if let Some(by_peer) = received.reset_by_peer {
+                    self.unsealable.remove(&contact);
+                    self.output.events.push(Event::SessionReset { contact: hex::encode(contact), by_peer });
+                }
                 if received.contact_changed {
                     self.changed(&contact);
                 }

@@ -12,6 +12,9 @@ use crate::store::{ContactKey, ContactRow, Kind, State, Tx};
 impl Engine {
     /// Sends whatever the store says is to be sent, as far as the pipelines allow.
     pub(super) fn send_all(&mut self, tx: &Tx<'_>, now: Now, rng: &mut dyn CryptoRng) -> Result<(), TurnError> {
+        for attachment in self.attachments.values_mut().filter(|it| it.paused_until <= now.steady) {
+            attachment.paused_until = 0;
+        }
         for row in tx.contacts_with_work(self.relay)? {
             let Some(Link::Attached(handle)) = self.links.get(&row.key) else { continue };
             let handle = *handle;
@@ -26,8 +29,13 @@ impl Engine {
                 self.close(row.key, handle);
                 continue;
             }
+            let held = self.attachments.get(&handle).is_some_and(|it| !it.must_rekey && !it.rekeying);
+            if row.rekey_due && held {
+                let key = tx.end_key(&row.key)?;
+                self.rekey(tx, &row, handle, key)?;
+            }
             self.owe_receipt(tx, &row)?;
-            self.send_from(tx, now, rng, &row, handle)?;
+            self.send_from(tx, rng, &row, handle)?;
         }
         Ok(())
     }
@@ -45,27 +53,31 @@ impl Engine {
     fn send_from(
         &mut self,
         tx: &Tx<'_>,
-        now: Now,
         rng: &mut dyn CryptoRng,
         row: &ContactRow,
         handle: Handle,
     ) -> Result<(), TurnError> {
         let under_way: usize = self.attachments.values().map(|attachment| attachment.in_flight.len()).sum();
         let Some(attachment) = self.attachments.get_mut(&handle) else { return Ok(()) };
-        if attachment.must_rekey || attachment.paused_until > now.steady {
+        if attachment.must_rekey || attachment.rekeying || attachment.paused_until > 0 {
             return Ok(());
         }
-        attachment.paused_until = 0;
         let relay_room = (self.welcome.limits.in_flight as usize).saturating_sub(under_way);
         let room = PIPELINE.saturating_sub(attachment.in_flight.len()).min(relay_room);
-        for outgoing in tx.outgoing(&row.key, attachment.sent, room)? {
+        let only_sealed = self.unsealable.contains(&row.key);
+        for outgoing in tx.next_outgoing(&row.key, attachment.sent, only_sealed, room)? {
             let sealing = match &outgoing.sealed {
                 Some(sealed) => Sealing::Sealed(sealed.clone()),
                 None => seal_outgoing(tx, row, &outgoing, &mut *rng)?,
             };
             let sealed = match sealing {
                 Sealing::Sealed(sealed) => sealed,
-                Sealing::NotYet => break,
+                Sealing::NotYet => {
+                    // What is sealed goes past it: it may be the reset without which nothing ever can be.
+                    self.unsealable.insert(row.key);
+                    self.changed(&row.key);
+                    return self.send_from(tx, rng, row, handle);
+                }
                 Sealing::Nothing => {
                     tx.remove_outgoing(outgoing.key)?;
                     continue;
@@ -110,6 +122,7 @@ impl Engine {
             (Kind::Accept, _) => tx.note_accept_sent(&contact, now.wall)?,
             (Kind::Offer, _) => self.offered(tx, &contact)?,
             (Kind::SealingKey, _) => tx.set_announced(&contact, Some(now.wall))?,
+            (Kind::ResetRequest, _) => tx.set_reset_sent(&contact, Some(now.wall))?,
             _ => {}
         }
         Ok(())

@@ -210,7 +210,6 @@ fn erasing_overwrites_and_removes_every_file_and_nothing_opens_again() {
     let client = with_something(&home, raw());
     // Another process has it open: its log and shared memory are there too.
     let other = open(&home, raw()).unwrap();
-    other.start(None).unwrap();
     other.invite("another".to_owned(), 3600).unwrap();
     fs::create_dir(&kept).unwrap();
     let mut names: Vec<_> = fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -234,7 +233,6 @@ fn erasing_overwrites_and_removes_every_file_and_nothing_opens_again() {
     assert!(matches!(client.change_key(raw(), raw()), Err(OpenError::Erased)));
     assert!(matches!(other.contacts(), Err(StoreError::Erased)));
     assert!(matches!(other.invite("more".to_owned(), 60), Err(crate::error::InviteError::Store(StoreError::Erased))));
-    other.stop();
     drop(other);
     assert!(!home.exists(), "nothing came back");
     client.erase().unwrap();

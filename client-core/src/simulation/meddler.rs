@@ -1,8 +1,9 @@
 //! What a hostile relay does: the honest one's frames go through its hands, both ways.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
-use tacit_proto::frame::{Answer, Event, FromRelay, Handle, ToRelay};
+use tacit_proto::frame::{Answer, Event, FromRelay, Handle, Request, ToRelay, Window};
 
 use super::relay::ConnId;
 
@@ -66,6 +67,11 @@ impl<F: FnMut(Parcel) -> Vec<Parcel>> Meddler for Courier<F> {
                 let seqs = self.seqs.entry((from, handle)).or_default();
                 let honest = seqs.iter().take(up_to as usize).max().copied();
                 honest.map(|up_to| ToRelay::Ack { handle, up_to }).into_iter().collect()
+            }
+            // What it swallows is never acked, and must not stop it.
+            ToRelay::Request(id, Request::Attach { items, .. }) => {
+                let window = Window { boxes: NonZeroU32::MAX, bytes: u32::MAX };
+                vec![ToRelay::Request(id, Request::Attach { items, window })]
             }
             frame => vec![frame],
         }

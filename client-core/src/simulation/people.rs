@@ -4,10 +4,11 @@ use tacit_proto::Permit;
 use tacit_proto::link::{EnrolmentLink, InviteLink, RelayPlace};
 
 use super::world::{Note, World};
-use crate::error::{ContactError, InviteError, JoinError, StoreError};
+use crate::error::{ContactError, InviteError, JoinError, ResetError, StoreError};
 use crate::pairing::{self, draw_id};
+use crate::reset;
 use crate::store::{ContactKey, State, faults};
-use crate::types::{Content, Direction, Event, Message, Outcome};
+use crate::types::{Content, Direction, EndedWhy, Event, Message, Outcome};
 
 /// A text that was sent.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub(super) struct People {
     pub(super) pairs: Vec<Pair>,
     /// How often a call of an app dies at a write, in a thousand.
     pub(super) dies: u64,
+    /// A device was lost: what it said that it had, it had.
+    pub(super) one_is_lost: bool,
     enrolled: bool,
 }
 
@@ -36,7 +39,7 @@ impl People {
     /// A therapist, device 0, and clients.
     pub(super) fn new(clients: usize) -> Self {
         let pair = |client| Pair { devices: [0, client], link: None, contacts: [None, None], sent: [vec![], vec![]] };
-        Self { pairs: (1..=clients).map(pair).collect(), dies: 0, enrolled: false }
+        Self { pairs: (1..=clients).map(pair).collect(), dies: 0, one_is_lost: false, enrolled: false }
     }
 
     /// One call of an app on a device. None if the process died in the middle.
@@ -95,6 +98,12 @@ impl People {
                 continue;
             };
             let state = state(world, therapist, &of_client);
+            // Somebody was away for longer than the invite lived: they try another one.
+            if state == State::Ended(EndedWhy::Unclaimed) {
+                self.pairs[index].contacts = [None, None];
+                all = false;
+                continue;
+            }
             let Some(of_therapist) = self.pairs[index].contacts[1] else {
                 if state == State::Invited {
                     let link = self.pairs[index].link.take().unwrap();
@@ -110,6 +119,11 @@ impl People {
                 continue;
             };
             let joined = self::state(world, client, &of_therapist);
+            if joined == State::Ended(EndedWhy::InviteExpired) {
+                self.pairs[index].contacts = [None, None];
+                all = false;
+                continue;
+            }
             if joined == State::Consenting {
                 self.call(world, client, |tx, now, dice| {
                     let row = tx.contact(&of_therapist)?.unwrap();
@@ -125,7 +139,7 @@ impl People {
     }
 
     fn enrol(&mut self, world: &mut World) {
-        let permits = u16::try_from(self.pairs.len()).unwrap();
+        let permits = u16::try_from(5 * self.pairs.len()).unwrap();
         let relay = RelayPlace { address: "ws://127.0.0.1:7443".parse().unwrap(), pin: None };
         let link = EnrolmentLink { relay, code: world.relay.enrol(permits), permits };
         let done = self.call(world, 0, |tx, _, dice| {
@@ -155,10 +169,82 @@ impl People {
         }
     }
 
+    /// Whether there is a conversation on every side.
+    pub(super) fn all_paired(&self, world: &mut World) -> bool {
+        let sides = self.pairs.iter().flat_map(|pair| pair.devices.into_iter().zip(pair.contacts));
+        let mut paired = sides.map(|(device, contact)| contact.map(|contact| state(world, device, &contact)));
+        paired.all(|state| state == Some(State::Paired))
+    }
+
+    /// Somebody resets a conversation; on a day on which that was done too often, they do it the day after.
+    pub(super) fn reset(&self, world: &mut World, pair: usize, side: usize) {
+        const DAY_MS: i64 = 24 * 3600 * 1_000;
+        let device = self.pairs[pair].devices[side];
+        let Some(contact) = self.pairs[pair].contacts[side] else { return };
+        let done = self.call(world, device, |tx, now, dice| {
+            let Some(row) = tx.contact(&contact)? else { return Ok(true) };
+            match reset::begin(tx, &row, now, dice) {
+                Ok(()) | Err(ResetError::WrongState | ResetError::NoSuchContact) => Ok(true),
+                Err(ResetError::TooOften) => Ok(false),
+                Err(ResetError::Store(error)) => Err(error),
+            }
+        });
+        if done == Some(false) {
+            world.devices.iter_mut().for_each(|device| device.clock_error += 2 * DAY_MS);
+        }
+    }
+
+    /// Whoever sees that a conversation is wedged resets it.
+    pub(super) fn reset_wedged(&self, world: &mut World) {
+        for pair in 0..self.pairs.len() {
+            for side in 0..2 {
+                let Some(contact) = self.pairs[pair].contacts[side] else { continue };
+                let device = self.pairs[pair].devices[side];
+                let shown = world.devices[device].store.read::<_, StoreError>(|tx| tx.public_contact(&contact));
+                if shown.unwrap().is_some_and(|shown| shown.session.wedged && !shown.session.resetting) {
+                    self.reset(world, pair, side);
+                }
+            }
+        }
+    }
+
+    /// Whether somebody waits for the answer to a reset.
+    pub(super) fn is_resetting(&self, world: &mut World) -> bool {
+        let mut sides = self.pairs.iter().flat_map(|pair| pair.devices.into_iter().zip(pair.contacts));
+        sides.any(|(device, contact)| {
+            let shown = contact
+                .map(|contact| world.devices[device].store.read::<_, StoreError>(|tx| tx.public_contact(&contact)));
+            shown.is_some_and(|shown| shown.unwrap().is_some_and(|shown| shown.session.resetting))
+        })
+    }
+
+    /// Breaks the ratchet state of one side.
+    pub(super) fn damage(&self, world: &mut World, pair: usize, side: usize) {
+        let Some(contact) = self.pairs[pair].contacts[side] else { return };
+        let device = self.pairs[pair].devices[side];
+        let damage = |tx: &crate::store::Tx<'_>| match tx.blob(&contact, "session")? {
+            Some(_) => tx.set_blob(&contact, "session", Some(b"damaged")),
+            None => Ok(()),
+        };
+        world.devices[device].store.change::<_, StoreError>(damage).unwrap();
+    }
+
+    /// A device is restored from a backup that was made just now.
+    pub(super) fn restore(&self, world: &mut World, pair: usize, side: usize) {
+        let Some(contact) = self.pairs[pair].contacts[side] else { return };
+        let device = self.pairs[pair].devices[side];
+        self.call(world, device, |tx, now, dice| {
+            let row = tx.contact(&contact)?.filter(|row| row.state == State::Paired);
+            row.map_or(Ok(()), |row| reset::restore(tx, &row, now, dice))
+        });
+        let back_at = world.now + 1;
+        (0..world.devices[device].processes.len()).for_each(|process| world.kill(device, process, back_at));
+    }
+
     /// Whether the other device really has what a device calls delivered.
     pub(super) fn check_note(&self, world: &mut World, note: &Note) {
         let Note(device, Event::OutcomeChanged { message, outcome, .. }) = note else { return };
-        if !matches!(outcome, Outcome::Delivered | Outcome::Read) {
+        if self.one_is_lost || !matches!(outcome, Outcome::Delivered | Outcome::Read) {
             return;
         }
         let mut id = [0; 16];
@@ -246,6 +332,22 @@ impl People {
     pub(super) fn outcomes(&self, world: &mut World, pair: usize, side: usize) -> Vec<Outcome> {
         let sent = history(world, &self.pairs[pair], side).into_iter();
         sent.filter(|message| message.direction == Direction::Out).map(|message| message.outcome).collect()
+    }
+
+    /// The texts that came to one side, in the order of its history.
+    pub(super) fn came(&self, world: &mut World, pair: usize, side: usize) -> Vec<String> {
+        let came = history(world, &self.pairs[pair], side).into_iter();
+        let came = came.filter(|message| message.direction == Direction::In);
+        came.map(|message| match message.content {
+            Content::Text(text) => text,
+            other => panic!("only texts were sent, not {other:?}"),
+        })
+        .collect()
+    }
+
+    /// The texts that one side sent, in order.
+    pub(super) fn texts_of(&self, pair: usize, side: usize) -> Vec<String> {
+        self.pairs[pair].sent[side].iter().map(|sent| sent.text.clone()).collect()
     }
 
     /// Everything that was sent is there, once, in order, and everybody knows it.

@@ -79,7 +79,7 @@ fn step(world: &mut World, people: &mut People, climate: &Climate, plans: &[Plan
             world.schedule(at, Happening::Planned(number));
         }
         Some((_, Plan::Say(pair, side))) => people.say(world, *pair, *side),
-        Some((_, Plan::Strike)) => climate.strike(world),
+        Some((_, Plan::Strike)) => climate.strike(world, people),
     }
     for note in std::mem::take(&mut world.notes) {
         people.check_note(world, &note);
@@ -99,8 +99,14 @@ fn calm(world: &mut World, people: &mut People, climate: &Climate, plans: &[Plan
         while world.now < next_look {
             step(world, people, climate, plans);
         }
+        people.reset_wedged(world);
         if people.pair(world) && people.is_settled(world) {
             return;
+        }
+        // Resets that came too often are taken the day after.
+        if people.is_resetting(world) && (world.now - begun) / 5_000 % 24 == 23 {
+            world.devices.iter_mut().for_each(|device| device.clock_error += 25 * 3_600_000);
+            world.open_links().into_iter().for_each(|link| world.cut(link));
         }
         let hold = u64::from(world.relay.manners.limits.hold.min(3600)) * 1_000;
         assert!(world.now < begun + CALM_MS + hold, "it does not settle: {}", people.describe(world));

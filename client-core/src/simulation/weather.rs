@@ -3,6 +3,7 @@
 use tacit_proto::frame::Limits;
 
 use super::dice::Dice;
+use super::people::People;
 use super::relay::Manners;
 use super::world::World;
 
@@ -27,10 +28,18 @@ pub(super) enum Fault {
     RelayRestart,
     /// A device's wall clock jumps by up to a month.
     ClockJump,
+    /// A week goes by on all wall clocks.
+    Week,
+    /// A person resets a conversation.
+    Reset,
+    /// Ratchet state of a contact is damaged on one side.
+    Damage,
+    /// A device is restored from a backup, which holds no ratchets.
+    Restore,
 }
 
 impl Fault {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 13] = [
         Self::Cut,
         Self::Stall,
         Self::Away,
@@ -40,6 +49,10 @@ impl Fault {
         Self::RelayLoss,
         Self::RelayRestart,
         Self::ClockJump,
+        Self::Week,
+        Self::Reset,
+        Self::Damage,
+        Self::Restore,
     ];
 }
 
@@ -101,7 +114,7 @@ impl Climate {
     }
 
     /// Lets one fault happen.
-    pub(super) fn strike(&self, world: &mut World) {
+    pub(super) fn strike(&self, world: &mut World, people: &mut People) {
         let Some(fault) = self.faults.get(world.dice.below(self.faults.len() as u64) as usize).copied() else {
             return;
         };
@@ -134,6 +147,21 @@ impl Climate {
                 const MONTH_MS: u64 = 30 * 24 * 3600 * 1_000;
                 let jump = world.dice.below(2 * MONTH_MS) as i64 - MONTH_MS as i64;
                 world.devices[device].clock_error = jump;
+            }
+            // An invite would not outlive it.
+            (Fault::Week, _) if !people.all_paired(world) => {}
+            (Fault::Week, _) => {
+                const WEEK_MS: i64 = 8 * 24 * 3600 * 1_000;
+                world.devices.iter_mut().for_each(|device| device.clock_error += WEEK_MS);
+            }
+            (Fault::Reset | Fault::Damage | Fault::Restore, _) => {
+                let pair = world.dice.below(people.pairs.len() as u64) as usize;
+                let side = world.dice.below(2) as usize;
+                match fault {
+                    Fault::Reset => people.reset(world, pair, side),
+                    Fault::Damage => people.damage(world, pair, side),
+                    _ => people.restore(world, pair, side),
+                }
             }
         }
         // Whoever slept through it looks again.

@@ -321,9 +321,22 @@ impl World {
         self.relay_down_until = self.relay_down_until.max(self.now + self.dice.around(3_000));
     }
 
+    /// Another device with everything that this one has now: it was copied, or is about to be lost.
+    pub(super) fn twin(&mut self, device: usize) -> usize {
+        let store = self.devices[device].store.copy();
+        let mut twin = Device::new(self.dice.split(), 1);
+        twin.store = store;
+        twin.clock_error = self.devices[device].clock_error;
+        self.devices.push(twin);
+        let twin = self.devices.len() - 1;
+        self.wake_at(self.now, twin, 0);
+        twin
+    }
+
     /// Something changed in a device's store: its processes look at it.
     pub(super) fn poke(&mut self, device: usize) {
         for process in 0..self.devices[device].processes.len() {
+            self.devices[device].processes[process].settled = false;
             if let Some(connection) = self.connection(device, process) {
                 connection.poked = true;
             }
@@ -331,9 +344,10 @@ impl World {
         }
     }
 
-    /// Whether every process that may connect says that everything was exchanged.
+    /// Whether every device that is there says that everything was exchanged.
     pub(super) fn is_settled(&self) -> bool {
-        self.devices.iter().all(|device| device.processes.iter().any(|process| process.settled))
+        let mut there = self.devices.iter().filter(|device| device.away_until <= self.now);
+        there.all(|device| device.processes.iter().any(|process| process.settled))
     }
 
     // Processes.
@@ -477,6 +491,9 @@ impl World {
                     output.frames.truncate(said);
                     output.events.clear();
                 }
+                let engine = self.connection(device, process).and_then(|connection| connection.engine.as_ref());
+                let wake = engine.and_then(crate::engine::Engine::wake_at);
+                assert!(wake.is_none_or(|at| at > self.now), "a machine that is never done would burn a battery");
                 self.send_up(conn, output.frames);
                 let events = output.events.into_iter().map(|event| Note(device, event));
                 self.notes.extend(events);

@@ -10,7 +10,7 @@ use crate::crypto::pairing::{ChannelSecrets, Transcript};
 use crate::crypto::psk::Psk;
 use crate::crypto::seal::SealingPublic;
 use crate::error::StoreError;
-use crate::types::{CareState, Contact, ContactState, EndedWhy, Timestamp};
+use crate::types::{CareState, Contact, ContactState, EndedWhy, LastReset, ReadReceipts, SessionState, Timestamp};
 
 /// Names a contact in the store.
 pub(crate) type ContactKey = [u8; 16];
@@ -129,9 +129,12 @@ pub(crate) struct ContactRow {
     pub(crate) receipt_due: bool,
     /// How many resets there were.
     pub(crate) session: i64,
+    /// The end has a next key, which the relay is still to be told.
+    pub(crate) rekey_due: bool,
 }
 
-const ROW: &str = "id, relay, channel, end_number, state, ended, close_due, receipt_due, session_number";
+const ROW: &str = "id, relay, channel, end_number, state, ended, close_due, receipt_due, session_number,
+    next_end_key IS NOT NULL";
 
 fn contact_row(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
     let channel = ChannelId::from_bytes(fixed(row.get_ref(2)?.as_blob()?)?);
@@ -144,6 +147,7 @@ fn contact_row(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
         close_due: row.get(6)?,
         receipt_due: row.get(7)?,
         session: row.get(8)?,
+        rekey_due: row.get(9)?,
     })
 }
 
@@ -235,7 +239,20 @@ impl Tx<'_> {
         self.execute("DELETE FROM sealing_keys WHERE contact = ?1", [key])?;
         self.execute("DELETE FROM offer_parts WHERE contact = ?1", [key])?;
         self.execute("DELETE FROM outbox WHERE contact = ?1", [key])?;
+        self.forget_resets(key)?;
         self.refuse_unsent(key)
+    }
+
+    /// Erases what a device that was restored does not have: the session, and all that was sealed in it.
+    #[allow(dead_code, reason = "what a restore calls; the simulation does")]
+    pub(crate) fn forget_session(&self, row: &ContactRow) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE contacts SET session = NULL, psk_in = NULL, psk_out = NULL, peer_sealing = NULL, wedged = 0
+             WHERE id = ?1",
+            [row.key],
+        )?;
+        self.forget_sessions_before(&row.key, row.session + 1)?;
+        self.forget_answers(&row.key)
     }
 
     /// The relay was told: nothing of the channel is needed any more.
@@ -245,7 +262,11 @@ impl Tx<'_> {
     }
 
     /// A secret column of a fixed length.
-    fn secret<const N: usize>(&self, key: &ContactKey, column: &str) -> Result<Option<Zeroizing<[u8; N]>>, StoreError> {
+    pub(super) fn secret<const N: usize>(
+        &self,
+        key: &ContactKey,
+        column: &str,
+    ) -> Result<Option<Zeroizing<[u8; N]>>, StoreError> {
         let bytes = self.blob(key, column)?;
         let fix = |bytes: Zeroizing<Vec<u8>>| fixed(&bytes).map(Zeroizing::new);
         Ok(bytes.map(fix).transpose()?)
@@ -443,6 +464,12 @@ impl Tx<'_> {
         .ok_or(StoreError::Damaged)
     }
 
+    /// Our next message stands behind this position.
+    pub(crate) fn skip_positions(&self, key: &ContactKey, highest: u64) -> Result<(), StoreError> {
+        self.execute("UPDATE contacts SET out_position = max(out_position, ?2 + 1) WHERE id = ?1", (key, highest))?;
+        Ok(())
+    }
+
     pub(crate) fn out_stream(&self, key: &ContactKey) -> Result<[u8; 16], StoreError> {
         self.row("SELECT out_stream FROM contacts WHERE id = ?1", [key], |row| fixed(row.get_ref(0)?.as_blob()?))?
             .ok_or(StoreError::Damaged)
@@ -479,7 +506,9 @@ const PUBLIC: &str = "SELECT id, label, state, ended, verified, remote_invite, i
     (SELECT paused_by_us FROM care WHERE contact = contacts.id),
     (SELECT paused_by_them FROM care WHERE contact = contacts.id),
     EXISTS (SELECT 1 FROM word_questions WHERE contact = contacts.id AND NOT ours AND word_questions.state = 0),
-    end_number = 2
+    end_number = 2,
+    wedged, EXISTS (SELECT 1 FROM resets WHERE contact = contacts.id), reset_at, reset_by_peer, tells_reads,
+    peer_tells_reads
     FROM contacts";
 
 fn public(row: &Row<'_>) -> rusqlite::Result<Contact> {
@@ -504,5 +533,14 @@ fn public(row: &Row<'_>) -> rusqlite::Result<Contact> {
             word_asked: row.get(17)?,
             is_practice: row.get(18)?,
         },
+        session: SessionState {
+            wedged: row.get(19)?,
+            resetting: row.get(20)?,
+            last_reset: match row.get(21)? {
+                Some(at) => Some(LastReset { at, by_peer: row.get(22)? }),
+                None => None,
+            },
+        },
+        read_receipts: ReadReceipts { ours: row.get(23)?, theirs: row.get(24)? },
     })
 }

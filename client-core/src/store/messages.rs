@@ -4,7 +4,7 @@ use rusqlite::Row;
 
 use super::contacts::ContactKey;
 use super::received::POSITIONS;
-use super::{Kind, RelayId, Tx, fixed};
+use super::{Kind, Tx, fixed};
 use crate::content::{Body, Numbered, Range, Receipt};
 use crate::error::StoreError;
 use crate::note::{HIDDEN, Note};
@@ -22,9 +22,6 @@ const DELIVERED: i64 = 3;
 const READ: i64 = 4;
 const EXPIRED: i64 = 5;
 const REFUSED: i64 = 6;
-
-/// A message that a receipt calls missing is resent at most this often: receipts overtake resends under way.
-const RESEND_PAUSE_MS: u64 = 30_000;
 
 /// Names a message in the store.
 pub(crate) type MessageKey = i64;
@@ -217,6 +214,26 @@ impl Tx<'_> {
         Ok(awaited.is_some())
     }
 
+    /// The other side ended it, and had said before what it has: the rest will not reach it.
+    pub(crate) fn refuse_undelivered(&self, contact: &ContactKey) -> Result<Vec<Changed>, StoreError> {
+        self.rows(
+            "UPDATE messages SET outcome = ?2, refused_why = 1
+             WHERE contact = ?1 AND direction = ?3 AND outcome IN (?4, ?5) RETURNING message_id",
+            (contact, REFUSED, OUT, QUEUED, ACCEPTED),
+            |row| Ok((fixed(row.get_ref(0)?.as_blob()?)?, Outcome::Refused(RefusedWhy::Ended))),
+        )
+    }
+
+    /// What the relay still kept for the other side of a pairing that we ended: no receipt of it can come.
+    pub(crate) fn expire_ended(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE messages SET outcome = ?1 WHERE direction = ?2 AND outcome = ?3 AND accepted_until < ?4
+                 AND contact IN (SELECT id FROM contacts WHERE state = 8)",
+            (EXPIRED, OUT, ACCEPTED, now),
+        )?;
+        Ok(())
+    }
+
     /// What the relay kept as long as it promised, and nobody came for.
     pub(crate) fn expire(&self, contact: &ContactKey, now: Timestamp) -> Result<Vec<Changed>, StoreError> {
         self.rows(
@@ -251,7 +268,6 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<Vec<Changed>, StoreError> {
         let mut changed = Vec::new();
-        let mut missing_from = receipt.up_to + 1;
         let safe = std::iter::once(Range { first: 1, last: receipt.up_to }).chain(receipt.beyond.iter().copied());
         for range in safe {
             changed.extend(self.rows(
@@ -268,49 +284,8 @@ impl Tx<'_> {
                 (contact, receipt.stream, range.first, range.last),
             )?;
         }
-        for range in &receipt.beyond {
-            let missing = self.rows(
-                "UPDATE messages INDEXED BY messages_open SET resent_at = ?5
-                 WHERE contact = ?1 AND direction = 2 AND stream = ?2 AND number >= ?3 AND number < ?4
-                     AND outcome IN (1, 2, 5) AND outcome != 1 AND coalesce(resent_at, 0) NOT BETWEEN ?6 AND ?5
-                     AND NOT EXISTS (SELECT 1 FROM outbox WHERE message = messages.id)
-                 RETURNING id",
-                (contact, receipt.stream, missing_from, range.first, now, now.saturating_sub(RESEND_PAUSE_MS)),
-                |row| row.get(0),
-            )?;
-            self.resend(contact, missing)?;
-            missing_from = range.last + 1;
-        }
+        changed.extend(self.resend_gaps(contact, receipt, now)?);
         Ok(changed)
-    }
-
-    fn resend(&self, contact: &ContactKey, mut keys: Vec<MessageKey>) -> Result<(), StoreError> {
-        keys.sort_unstable();
-        keys.into_iter().try_for_each(|key| self.enqueue(contact, Kind::Message, Some(key), None))
-    }
-
-    /// Resends, as new boxes, whatever the relay accepted from this contact's conversation and nobody receipted.
-    pub(crate) fn resend_unreceipted(&self, contact: &ContactKey) -> Result<(), StoreError> {
-        let keys = self.rows(
-            "SELECT id FROM messages INDEXED BY messages_open
-             WHERE contact = ?1 AND direction = 2 AND outcome IN (1, 2, 5) AND outcome IN (?2, ?3)
-                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE message = messages.id)",
-            (contact, ACCEPTED, EXPIRED),
-            |row| row.get(0),
-        )?;
-        self.resend(contact, keys)
-    }
-
-    /// The relay lost its backlog: everything that it accepted and nobody receipted goes out again, pairings included.
-    pub(crate) fn resend_all(&self, relay: RelayId) -> Result<(), StoreError> {
-        for contact in self.live_contacts(relay)? {
-            if contact.state.can_seal() {
-                self.resend_unreceipted(&contact.key)?;
-                // Receipts were lost with the backlog too.
-                self.set_receipt_due(&contact.key, true)?;
-            }
-        }
-        Ok(())
     }
 
     /// Keeps what came; none if it came before. Either way the sender is owed a receipt.
@@ -422,13 +397,16 @@ impl Tx<'_> {
         Ok(oldest.flatten())
     }
 
-    /// Marks what came as seen on this device.
+    /// Marks what came as seen on this device. The other side is owed the news, if both agreed to tell.
     pub(crate) fn mark_read(&self, contact: &ContactKey) -> Result<(), StoreError> {
-        self.execute(
+        let marked = self.execute(
             "UPDATE messages INDEXED BY messages_unread SET outcome = ?2
              WHERE contact = ?1 AND direction = 1 AND outcome = 3",
             (contact, READ),
         )?;
+        if marked > 0 && self.tells_reads(contact)? == (true, true) {
+            self.set_receipt_due(contact, true)?;
+        }
         Ok(())
     }
 }

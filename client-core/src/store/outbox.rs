@@ -23,10 +23,22 @@ pub(crate) enum Kind {
     Receipt,
     /// Our newest sealing key, to be announced.
     SealingKey,
+    /// A reset that we ask for.
+    ResetRequest,
+    /// The answer to one of the other side's.
+    ResetAnswer,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Offer, Self::Accept, Self::Message, Self::Receipt, Self::SealingKey];
+    const ALL: [Self; 7] = [
+        Self::Offer,
+        Self::Accept,
+        Self::Message,
+        Self::Receipt,
+        Self::SealingKey,
+        Self::ResetRequest,
+        Self::ResetAnswer,
+    ];
 
     const fn number(self) -> i64 {
         self as i64 + 1
@@ -65,15 +77,28 @@ impl Tx<'_> {
     }
 
     /// The next rows after one, in order.
+    #[cfg(test)]
     pub(crate) fn outgoing(
         &self,
         contact: &ContactKey,
         after: OutboxKey,
         most: usize,
     ) -> Result<Vec<Outgoing>, StoreError> {
+        self.next_outgoing(contact, after, false, most)
+    }
+
+    /// The next rows after one, in order; or only those that are sealed already.
+    pub(crate) fn next_outgoing(
+        &self,
+        contact: &ContactKey,
+        after: OutboxKey,
+        only_sealed: bool,
+        most: usize,
+    ) -> Result<Vec<Outgoing>, StoreError> {
         self.rows(
-            "SELECT id, kind, message, box FROM outbox WHERE contact = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-            (contact, after, most),
+            "SELECT id, kind, message, box FROM outbox
+             WHERE contact = ?1 AND id > ?2 AND (NOT ?3 OR box IS NOT NULL) ORDER BY id LIMIT ?4",
+            (contact, after, only_sealed, most),
             outgoing,
         )
     }
@@ -90,6 +115,11 @@ impl Tx<'_> {
 
     pub(crate) fn remove_outgoing(&self, key: OutboxKey) -> Result<(), StoreError> {
         self.execute("DELETE FROM outbox WHERE id = ?1", [key])?;
+        Ok(())
+    }
+
+    pub(crate) fn remove_outgoing_of(&self, contact: &ContactKey, kind: Kind) -> Result<(), StoreError> {
+        self.execute("DELETE FROM outbox WHERE contact = ?1 AND kind = ?2", (contact, kind.number()))?;
         Ok(())
     }
 

@@ -60,6 +60,16 @@ impl Tx<'_> {
         Ok((up_to, ranges))
     }
 
+    /// The highest position of the other side's that ever came.
+    pub(crate) fn highest_received(&self, contact: &ContactKey) -> Result<u64, StoreError> {
+        let highest = self.row(
+            "SELECT max(last) FROM received WHERE contact = ?1 AND stream = ?2",
+            (contact, POSITIONS),
+            |row| row.get::<_, Option<u64>>(0),
+        )?;
+        Ok(highest.flatten().unwrap_or(0))
+    }
+
     /// What this device has safe of the other side's newest stream.
     pub(crate) fn receipt(&self, contact: &ContactKey) -> Result<Option<Receipt>, StoreError> {
         let stream = self

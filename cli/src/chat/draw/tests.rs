@@ -23,6 +23,8 @@ fn contact(id: &str, label: &str, state: ContactState) -> Contact {
         unopened: 0,
         last_activity: 0,
         care: tacit_client_core::CareState::default(),
+        session: tacit_client_core::SessionState::default(),
+        read_receipts: tacit_client_core::ReadReceipts::default(),
     }
 }
 

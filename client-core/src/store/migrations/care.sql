@@ -1,4 +1,3 @@
--- State of a contact, further: 10 leaving, which is ended as far as people see; why is in `ended`.
 -- What therapy needs: statements and the keys that sign them, and what a message of ours says besides text.
 
 -- The key of this device's own statements, as a practice.
@@ -21,26 +20,7 @@ CREATE TABLE care (
     contact BLOB PRIMARY KEY REFERENCES contacts (id) ON DELETE CASCADE,
     pairing BLOB NOT NULL,
     signing_secret BLOB,
-    peer_key BLOB NOT NULL,
-    -- Since when each side pauses the conversation, and the number of its last pause or end of one.
-    paused_by_us INTEGER,
-    paused_by_them INTEGER,
-    pauses_out INTEGER NOT NULL DEFAULT 0,
-    pauses_in INTEGER NOT NULL DEFAULT 0,
-    -- What Argon2id makes of the agreed word.
-    word_key BLOB
-) STRICT;
-
--- Questions for the agreed word. State: 0 open, 1 right, 2 wrong, 3 declined, 4 answered by us.
-CREATE TABLE word_questions (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    contact BLOB NOT NULL REFERENCES contacts (id) ON DELETE CASCADE,
-    ours INTEGER NOT NULL,
-    question BLOB NOT NULL,
-    asked_at INTEGER NOT NULL,
-    closed_at INTEGER,
-    state INTEGER NOT NULL,
-    UNIQUE (contact, ours, question)
+    peer_key BLOB NOT NULL
 ) STRICT;
 
 -- Statements of a pairing: theirs, and ours that are no practice's.

@@ -1,0 +1,188 @@
+//! Golden vectors of what devices say to each other inside boxes, as far as keys, streams and sessions are concerned.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::crypto::reset::ResetRandom;
+use crate::crypto::seal::SealingKey;
+use crate::crypto::vectors::{bytes, check};
+
+fn key() -> SealingPublic {
+    SealingKey::from_bytes(&bytes(0x01)).public()
+}
+
+fn numbered(number: u64, position: u64) -> Numbered {
+    let body = Body::Text("See you on Thursday.".to_owned());
+    Numbered { number, position, message_id: bytes(0x30), sent_at: 1_800_000_000_000, body }
+}
+
+fn receipt() -> Receipt {
+    let beyond = vec![Range { first: 10, last: 12 }, Range { first: 14, last: 14 }];
+    Receipt { stream: bytes(0x60), up_to: 7, beyond }
+}
+
+fn receipt_fields() -> Value {
+    json!({
+        "stream": hex::encode(bytes::<16>(0x60)),
+        "up_to": 7,
+        "beyond": [{"first": 10, "last": 12}, {"first": 14, "last": 14}],
+    })
+}
+
+fn envelope(comment: &str, envelope: &Envelope, fields: Value) -> Value {
+    let encoded = envelope.encode();
+    assert_eq!(Envelope::decode(&encoded).as_ref(), Ok(envelope));
+    json!({"comment": comment, "fields": fields, "bytes": hex::encode(&*encoded)})
+}
+
+fn reset(step: ResetStep) -> ResetContent {
+    ResetContent {
+        id: bytes(0x70),
+        fresh: ResetRandom::from_bytes(bytes(0x50)),
+        sealing_key: key(),
+        olm_identity: OlmPublic::from_bytes(bytes(0x20)),
+        step,
+        had: Had { up_to: 7, beyond: vec![Range { first: 10, last: 12 }] },
+        highest: 12,
+    }
+}
+
+fn reset_case(comment: &str, content: &ResetContent, own: Value) -> Value {
+    let encoded = content.encode();
+    assert_eq!(ResetContent::decode(&encoded).map(|read| read.encode()), Ok(encoded.clone()));
+    let mut fields = json!({
+        "id": hex::encode(bytes::<16>(0x70)),
+        "box_versions": [1],
+        "fresh": hex::encode(bytes::<32>(0x50)),
+        "sealing_key": hex::encode(key().to_bytes()),
+        "olm_identity": hex::encode(bytes::<32>(0x20)),
+        "had": {"up_to": 7, "beyond": [{"first": 10, "last": 12}]},
+        "highest": 12,
+    });
+    if let (Some(fields), Value::Object(own)) = (fields.as_object_mut(), own) {
+        fields.extend(own);
+    }
+    json!({"comment": comment, "fields": fields, "bytes": hex::encode(&*encoded)})
+}
+
+fn envelopes() -> Vec<Value> {
+    let stream = hex::encode(bytes::<16>(0x10));
+    let text = json!({"text": "See you on Thursday."});
+    let (message_id, sent_at) = (hex::encode(bytes::<16>(0x30)), 1_800_000_000_000_u64);
+    vec![
+        envelope(
+            "the first message of a channel",
+            &Envelope { stream: bytes(0x10), numbered: Some(numbered(1, 1)), ..Envelope::default() },
+            json!({"stream": stream, "number": 1, "message_id": message_id, "sent_at": sent_at, "text": text}),
+        ),
+        envelope(
+            "a message after a reset, with a receipt",
+            &Envelope {
+                stream: bytes(0x10),
+                receipt: Some(receipt()),
+                numbered: Some(numbered(2, 300)),
+                ..Envelope::default()
+            },
+            json!({
+                "stream": stream, "number": 2, "message_id": message_id, "sent_at": sent_at, "receipt": receipt_fields(),
+                "text": text, "position": 300,
+            }),
+        ),
+        envelope(
+            "nothing but a receipt, from a device that tells what was read",
+            &Envelope {
+                stream: bytes(0x10),
+                receipt: Some(receipt()),
+                tells_reads: true,
+                seen_up_to: 6,
+                ..Envelope::default()
+            },
+            json!({"stream": stream, "receipt": receipt_fields(), "tells_reads": true, "seen_up_to": 6}),
+        ),
+        envelope(
+            "a new sealing key",
+            &Envelope {
+                stream: bytes(0x10),
+                sealing_key: Some(Announced { number: 3, key: key() }),
+                ..Envelope::default()
+            },
+            json!({
+                "stream": stream,
+                "sealing_key": {"number": 3, "key": hex::encode(key().to_bytes()), "box_versions": [1]},
+            }),
+        ),
+    ]
+}
+
+fn refused_envelopes() -> Vec<Value> {
+    let refused = |comment: &str, change: fn(&mut pb::Envelope)| {
+        let announcing = Envelope {
+            stream: bytes(0x10),
+            receipt: Some(receipt()),
+            numbered: Some(numbered(2, 300)),
+            sealing_key: Some(Announced { number: 3, key: key() }),
+            ..Envelope::default()
+        };
+        let mut envelope = pb::Envelope::decode(&announcing.encode()[..]).unwrap();
+        change(&mut envelope);
+        let encoded = envelope.encode_to_vec();
+        assert_eq!(Envelope::decode(&encoded), Err(BadContent), "{comment}");
+        json!({"comment": comment, "bytes": hex::encode(encoded)})
+    };
+    vec![
+        refused("a stream of 15 bytes", |envelope| envelope.stream.truncate(15)),
+        refused("a message id of 17 bytes", |envelope| envelope.message_id.push(0)),
+        refused("a number that is too high", |envelope| envelope.number = 1 << 63),
+        refused("a position that is too high", |envelope| envelope.position = 1 << 63),
+        refused("a sealing key without a number", |envelope| envelope.sealing_key.as_mut().unwrap().number = 0),
+        refused("a sealing key of 1,215 bytes", |envelope| {
+            envelope.sealing_key.as_mut().unwrap().key.truncate(1_215);
+        }),
+        refused("a sealing key for box version 2 alone", |envelope| {
+            envelope.sealing_key.as_mut().unwrap().box_versions = vec![2];
+        }),
+        refused("a receipt whose ranges touch", |envelope| {
+            envelope.receipt.as_mut().unwrap().beyond[1].first = 13;
+        }),
+    ]
+}
+
+fn refused_resets() -> Vec<Value> {
+    let refused = |comment: &str, change: fn(&mut pb::Reset)| {
+        let request = reset(ResetStep::Request { olm_one_time: OlmPublic::from_bytes(bytes(0x40)) });
+        let mut request = pb::Reset::decode(&request.encode()[..]).unwrap();
+        change(&mut request);
+        let encoded = request.encode_to_vec();
+        assert!(ResetContent::decode(&encoded).is_err(), "{comment}");
+        json!({"comment": comment, "bytes": hex::encode(encoded)})
+    };
+    vec![
+        refused("neither a request nor an answer", |reset| reset.olm_one_time.clear()),
+        refused("a request and an answer", |reset| reset.olm_message = vec![0]),
+        refused("a one-time key of 31 bytes", |reset| reset.olm_one_time.truncate(31)),
+        refused("an id of 15 bytes", |reset| reset.id.truncate(15)),
+        refused("31 random bytes", |reset| reset.fresh.truncate(31)),
+        refused("box version 2 alone", |reset| reset.box_versions = vec![2]),
+        refused("a highest position that is too high", |reset| reset.highest = 1 << 63),
+    ]
+}
+
+#[test]
+fn content_is_as_its_vectors_say() {
+    let one_time = bytes(0x40);
+    let request = reset(ResetStep::Request { olm_one_time: OlmPublic::from_bytes(one_time) });
+    let answer = reset(ResetStep::Answer { olm_message: vec![0, 1, 2, 3] });
+    let made = json!({
+        "comment": "Content as protobuf, with its fields as named in content.proto (bytes in hex, defaults left out). The \
+                    first Olm message in the answer is only a stand-in.",
+        "envelopes": {"cases": envelopes(), "refused": refused_envelopes()},
+        "resets": {
+            "cases": [
+                reset_case("a request", &request, json!({"olm_one_time": hex::encode(one_time)})),
+                reset_case("an answer", &answer, json!({"olm_message": "00010203"})),
+            ],
+            "refused": refused_resets(),
+        },
+    });
+    check("content.json", &made);
+}
