@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::care::args as care;
 use clap::{Parser, Subcommand, ValueEnum};
 
 /// Write with your therapist, or your client, so that nobody else can read it.
@@ -51,7 +52,7 @@ pub(crate) enum Command {
     Resend(Resend),
     /// Show or change whether you tell a contact what you have read
     Receipts(Receipts),
-    /// End the pairing with a contact
+    /// End the pairing with a contact at once
     End(End),
     /// Give a contact another label; it never leaves this device
     Rename(Rename),
@@ -63,6 +64,28 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Make this device from a backup; the lost one is locked out
     Restore(Restore),
+    /// The practice card, crisis card and terms of this device's practice (for therapists)
+    Practice(care::Practice),
+    /// When a practice reads messages, and by when it answers
+    Hours(care::Hours),
+    /// What to do and whom to call in a crisis
+    Crisis(care::Crisis),
+    /// The terms between you and a contact
+    Terms(care::Terms),
+    /// Who agreed to which terms, and when
+    Consent(care::Consent),
+    /// Check the file of a consent; needs no home
+    CheckConsent(care::CheckConsent),
+    /// Pause a conversation: neither side can write until you resume it
+    Pause(care::Pause),
+    /// End your pause
+    Resume(care::Resume),
+    /// End the pairing with a farewell, after everything written before it has arrived
+    Discharge(care::Discharge),
+    /// "Is it you?": a word that you agreed on in person
+    Word(care::Word),
+    /// Print what there is to notify of, each message once
+    Notifications(care::Notifications),
     /// Change the passphrase of this device
     Passphrase(Passphrase),
     /// Check that everything stored on this device is as it was written

@@ -46,10 +46,43 @@ impl Clock {
         self.zoned(at).strftime("%H:%M").to_string()
     }
 
+    /// `Monday, 3 March, 10:42`
+    pub(crate) fn moment(&self, at: u64) -> String {
+        self.zoned(at).strftime("%A, %-d %B, %H:%M").to_string()
+    }
+
+    /// The day that it is here, as `2025-03-03`.
+    pub(crate) fn today(&self) -> String {
+        self.zoned(now()).date().to_string()
+    }
+
     /// `2025-03-03 10:42`
     pub(crate) fn date_time(&self, at: u64) -> String {
         self.zoned(at).strftime("%Y-%m-%d %H:%M").to_string()
     }
+}
+
+/// The time, as the core counts it.
+pub(crate) fn now() -> u64 {
+    Timestamp::now().as_millisecond().try_into().unwrap_or(0)
+}
+
+/// A time as a person writes it, with its offset: `2026-06-05T18:00:00+02:00`.
+pub(crate) fn parse(text: &str) -> Option<u64> {
+    text.parse::<Timestamp>().ok()?.as_millisecond().try_into().ok()
+}
+
+/// The name of the time zone of this device, if it is known.
+pub(crate) fn zone_name() -> Option<String> {
+    TimeZone::system().iana_name().map(str::to_owned)
+}
+
+/// The language that this terminal is set to; English if it does not say.
+pub(crate) fn locale() -> String {
+    let set = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok());
+    set.into_iter()
+        .find(|locale| !locale.is_empty() && locale != "C" && locale != "POSIX")
+        .unwrap_or_else(|| "en".into())
 }
 
 /// When a message was sent, as far as it can be known: a sender's clock cannot place it after its arrival.

@@ -2,12 +2,13 @@
 
 use tacit_client_core::{Connection, Contact, ContactState, EndedWhy, Outcome, RefusedWhy};
 
+use crate::care::words;
 use crate::clock::Clock;
 use crate::escape;
 
 /// All ways to end, for tests that go through them.
 #[cfg(test)]
-pub(crate) const ALL_ENDED: [EndedWhy; 9] = [
+pub(crate) const ALL_ENDED: [EndedWhy; 11] = [
     EndedWhy::InviteUsed,
     EndedWhy::InviteExpired,
     EndedWhy::Unclaimed,
@@ -17,6 +18,8 @@ pub(crate) const ALL_ENDED: [EndedWhy; 9] = [
     EndedWhy::NoPermit,
     EndedWhy::BadOffer,
     EndedWhy::NotRestored,
+    EndedWhy::Discharged,
+    EndedWhy::DischargedByPeer,
 ];
 
 /// A state, for scripts.
@@ -70,6 +73,8 @@ pub(crate) const fn ended_code(why: EndedWhy) -> &'static str {
         EndedWhy::NoPermit => "no_permit",
         EndedWhy::BadOffer => "bad_offer",
         EndedWhy::NotRestored => "not_restored",
+        EndedWhy::Discharged => "discharged",
+        EndedWhy::DischargedByPeer => "discharged_by_peer",
     }
 }
 
@@ -97,6 +102,10 @@ pub(crate) const fn ended(why: EndedWhy) -> &'static str {
         EndedWhy::NotRestored => {
             "This pairing was not complete when the backup was made that this device was restored from. Make a new invite, \
              or ask for one."
+        }
+        EndedWhy::Discharged => "You ended this conversation with a farewell. What was written is kept on this device.",
+        EndedWhy::DischargedByPeer => {
+            "The other side ended this conversation with a farewell. What was written is kept on this device."
         }
     }
 }
@@ -187,6 +196,7 @@ pub(crate) fn warnings(contact: &Contact) -> Vec<String> {
         );
     }
     let is_live = matches!(contact.state, ContactState::Joined | ContactState::Paired) && !contact.locked_out;
+    warnings.extend(words::warnings(&contact.care, is_live));
     if is_live && contact.session.wedged {
         warnings.push(
             "This device can no longer read what they send. What you write is kept. Begin anew with `tacit reset`."

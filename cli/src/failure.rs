@@ -4,8 +4,9 @@ use std::io;
 
 use serde::Serialize;
 use tacit_client_core::{
-    AuthorityError, BackupError, ContactError, DeleteError, EndedWhy, EnrolError, InviteError, JoinError, Offer,
-    OpenError, Outcome, ResetError, RetentionError, SendError, StoreError, WaitError,
+    AuthorityError, BackupError, CardError, ConsentFileError, ContactError, DeleteError, EndedWhy, EnrolError,
+    InviteError, JoinError, Offer, OpenError, Outcome, ResetError, RetentionError, SendError, SettingsError,
+    StoreError, WaitError, WordError,
 };
 
 use crate::describe;
@@ -39,6 +40,14 @@ pub(crate) enum Failure {
     Retention(#[from] RetentionError),
     #[error(transparent)]
     Delete(#[from] DeleteError),
+    #[error(transparent)]
+    Card(#[from] CardError),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Word(#[from] WordError),
+    #[error(transparent)]
+    ConsentFile(#[from] ConsentFileError),
     #[error("there is no home yet; begin with `tacit enrol LINK` (therapists) or `tacit join LINK`")]
     NoHome,
     #[error("this machine names no folder for data; say where the home is with --home DIR")]
@@ -94,6 +103,20 @@ pub(crate) enum Failure {
     NoWordsYet,
     #[error("this needs a yes; use --yes where nobody can be asked. Nothing was changed")]
     NotConfirmed,
+    #[error("the file cannot be read: {0}; nothing was changed")]
+    File(#[source] io::Error),
+    #[error("the file, or what was written on the command line, cannot be understood: {0}; nothing was changed")]
+    BadFile(String),
+    #[error("there is no practice card yet; write one, and sign it with `tacit practice set FILE`")]
+    NoPracticeCard,
+    #[error("there is no crisis card of this practice; write one, and sign it with `tacit practice crisis FILE`")]
+    NoCrisisCard,
+    #[error("this is no time; write it as 2026-06-05T18:00:00+02:00")]
+    NotATime,
+    #[error("the time zone of this device is not known; name one with --zone")]
+    NoZone,
+    #[error("the word is needed; use --word-file where nobody can be asked")]
+    WordNeeded,
     #[error("this needs a terminal, and has no JSON; scripts use `send`, `sync` and `history`")]
     NotATerminal,
     #[error("the terminal cannot be used: {0}; nothing was lost")]
@@ -135,8 +158,7 @@ impl Failure {
     pub(crate) fn to_json(&self) -> String {
         let terms = match self {
             Self::TermsNotAccepted(offer) => {
-                let Offer { from, terms_version, terms, .. } = &**offer;
-                Some(Terms { from, terms_version: *terms_version, terms })
+                Some(Terms { from: &offer.from, terms_version: offer.terms_version, terms: &offer.terms })
             }
             _ => None,
         };
@@ -170,7 +192,8 @@ impl Failure {
                 ContactError::NoSuchContact => "no_such_contact",
                 ContactError::NoSuchMessage => "no_such_message",
                 ContactError::WrongState => "wrong_state",
-                ContactError::OtherTerms => "terms_changed",
+                ContactError::TooLong => "words_too_long",
+                ContactError::OtherTerms => "other_terms",
                 ContactError::Store(error) => store(error),
             },
             Self::Reset(error) => match error {
@@ -185,6 +208,7 @@ impl Failure {
                 SendError::TooLong => "message_too_long",
                 SendError::NotPaired => "not_paired",
                 SendError::Ended => "conversation_ended",
+                SendError::Paused => "paused",
                 SendError::TermsChanged => "terms_changed",
                 SendError::Store(error) => store(error),
             },
@@ -206,6 +230,48 @@ impl Failure {
                 DeleteError::MustKeep { .. } => "must_keep",
                 DeleteError::Store(error) => store(error),
             },
+            Self::Card(error) => match error {
+                CardError::NotEnrolled => "not_enrolled",
+                CardError::BadName => "bad_name",
+                CardError::UnknownZone => "unknown_zone",
+                CardError::BadHours => "bad_hours",
+                CardError::BadException => "bad_exception",
+                CardError::BadResponseTime => "bad_response_time",
+                CardError::Empty => "text_empty",
+                CardError::TooLong => "text_too_long",
+                CardError::BadLocale => "bad_locale",
+                CardError::Store(error) => store(error),
+            },
+            Self::Settings(error) => match error {
+                SettingsError::BadWords => "bad_words",
+                SettingsError::UnknownZone => "unknown_zone",
+                SettingsError::BadHours => "bad_hours",
+                SettingsError::Store(error) => store(error),
+            },
+            Self::Word(error) => match error {
+                WordError::NoSuchContact => "no_such_contact",
+                WordError::WrongState => "wrong_state",
+                WordError::BadLength => "bad_word",
+                WordError::NoWord => "no_word",
+                WordError::AlreadyAsked => "already_asked",
+                WordError::NotAsked => "not_asked",
+                WordError::TooMany { .. } => "too_many_words",
+                WordError::NoMemory => "no_memory",
+                WordError::Store(error) => store(error),
+            },
+            Self::ConsentFile(error) => match error {
+                ConsentFileError::NotAConsent => "not_a_consent",
+                ConsentFileError::NewerVersion => "newer_consent",
+                ConsentFileError::NotSigned => "not_signed",
+                ConsentFileError::Differs => "consent_differs",
+            },
+            Self::File(_) => "file",
+            Self::BadFile(_) => "bad_file",
+            Self::NoPracticeCard => "no_practice_card",
+            Self::NoCrisisCard => "no_crisis_card",
+            Self::NotATime => "not_a_time",
+            Self::NoZone => "no_zone",
+            Self::WordNeeded => "word_needed",
             Self::NoHome => "no_home",
             Self::NoDefaultHome => "no_default_home",
             Self::PassphraseNeeded => "passphrase_needed",

@@ -4,6 +4,7 @@
 
 mod args;
 mod ask;
+mod care;
 mod chat;
 mod clock;
 mod commands;

@@ -11,6 +11,15 @@ pub(crate) const fn code(note: &Note) -> &'static str {
         Note::CrisisCardChanged => "crisis_card_changed",
         Note::TermsChanged { .. } => "terms_changed",
         Note::Agreed { .. } => "agreed",
+        Note::Paused { .. } => "paused",
+        Note::Resumed => "resumed",
+        Note::Discharged { .. } => "discharged",
+        Note::Unpaired { .. } => "unpaired",
+        Note::WordAsked => "word_asked",
+        Note::WordGiven => "word_given",
+        Note::WordRight => "word_right",
+        Note::WordWrong => "word_wrong",
+        Note::WordDeclined => "word_declined",
     }
 }
 
@@ -27,6 +36,15 @@ pub(crate) fn words(note: &Note, direction: Direction) -> String {
         Note::CrisisCardChanged => format!("{who} changed the crisis card"),
         Note::TermsChanged { version } => format!("{who} changed the terms (version {version})"),
         Note::Agreed { version } => format!("{who} agreed to the terms (version {version})"),
+        Note::Paused { words } => with_words(format!("{who} paused the conversation"), words),
+        Note::Resumed => format!("{who} resumed the conversation"),
+        Note::Discharged { words } => with_words(format!("{who} said farewell"), words),
+        Note::Unpaired { words } => with_words(format!("{who} ended the conversation"), words),
+        Note::WordAsked => format!("{who} asked for the agreed word"),
+        Note::WordGiven => format!("{who} answered with a word"),
+        Note::WordRight => format!("{who} said the agreed word"),
+        Note::WordWrong => format!("{who} did NOT say the agreed word"),
+        Note::WordDeclined => format!("{who} did not want to say the agreed word"),
     }
 }
 
@@ -38,4 +56,18 @@ pub(crate) fn retention_words(retention: Retention) -> String {
         Keep::ForDays { days } => format!("for {days} days, then delete it"),
     };
     if retention.legal_hold { format!("under a legal hold; without it, {keep}") } else { keep }
+}
+
+/// The note's own words, for scripts.
+pub(crate) fn own_words(note: &Note) -> Option<&str> {
+    match note {
+        Note::Paused { words } | Note::Discharged { words } | Note::Unpaired { words } => {
+            Some(words.as_str()).filter(|words| !words.is_empty())
+        }
+        _ => None,
+    }
+}
+
+fn with_words(what: String, words: &str) -> String {
+    if words.is_empty() { what } else { format!("{what}: {words}") }
 }

@@ -69,6 +69,15 @@ fn prompt_twice(question: &str) -> Result<String, Failure> {
     if passphrase == *again { Ok(passphrase) } else { Err(Failure::PassphrasesDiffer) }
 }
 
+/// Gets the agreed word, from a file or from the person: never from the command line, which others can read.
+pub(crate) fn word(file: Option<&Path>) -> Result<String, Failure> {
+    match file {
+        Some(file) => from_file(file),
+        None if ask::is_anyone_there() => prompt("The word: "),
+        None => Err(Failure::WordNeeded),
+    }
+}
+
 fn prompt(question: &str) -> Result<String, Failure> {
     rpassword::prompt_password(question).map_err(|error| match error.kind() {
         ErrorKind::Interrupted => Failure::Interrupted,

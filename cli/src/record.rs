@@ -3,6 +3,7 @@
 use serde::Serialize;
 use tacit_client_core::{Contact, ContactState, Content, Direction, Found, Message, Outcome};
 
+use crate::care::Expected;
 use crate::describe;
 use crate::notes;
 
@@ -62,6 +63,9 @@ pub(crate) struct Sent {
     pub(crate) id: String,
     pub(crate) contact: String,
     pub(crate) outcome: &'static str,
+    /// When the practice reads, and answers, if it said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expected: Option<Expected>,
 }
 
 /// Answer of `end`.
@@ -121,6 +125,18 @@ pub(crate) struct ContactLine {
     read_receipts: bool,
     peer_read_receipts: bool,
     last_activity: u64,
+    /// They invited this device.
+    is_practice: bool,
+    /// Changed terms wait for consent: ours, if they are the practice; else theirs.
+    terms_waiting: bool,
+    word_asked: bool,
+    always_notify: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused_by_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused_by_them: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_unread: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -152,6 +168,13 @@ impl From<Contact> for ContactLine {
             read_receipts: contact.read_receipts.ours,
             peer_read_receipts: contact.read_receipts.theirs,
             last_activity: contact.last_activity,
+            is_practice: contact.care.is_practice,
+            terms_waiting: contact.care.terms_waiting,
+            word_asked: contact.care.word_asked,
+            always_notify: contact.care.always_notify,
+            paused_by_us: contact.care.paused_by_us,
+            paused_by_them: contact.care.paused_by_them,
+            oldest_unread: contact.care.oldest_unread,
         }
     }
 }
@@ -164,7 +187,7 @@ pub(crate) struct MessageLine {
     #[serde(skip_serializing_if = "Option::is_none")]
     contact: Option<String>,
     direction: &'static str,
-    /// `null` for notes, and for what this version cannot show.
+    /// Of a note, the words that came with it. `null` if there are none, and for what this version cannot show.
     text: Option<String>,
     /// What happened, where this is no text.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -197,7 +220,8 @@ impl MessageLine {
             },
             text: match message.content {
                 Content::Text(text) => Some(text),
-                Content::Note(_) | Content::Unknown => None,
+                Content::Note(note) => notes::own_words(&note).map(str::to_owned),
+                Content::Unknown => None,
             },
             outcome: describe::outcome_code(message.outcome),
             sent_at: message.sent_at,
@@ -213,8 +237,9 @@ impl MessageLine {
 }
 
 impl Sent {
-    pub(crate) fn new(message: &Message, outcome: Outcome) -> Self {
-        Self { id: message.id.clone(), contact: message.contact.clone(), outcome: describe::outcome_code(outcome) }
+    pub(crate) fn new(message: &Message, outcome: Outcome, expected: Option<Expected>) -> Self {
+        let outcome = describe::outcome_code(outcome);
+        Self { id: message.id.clone(), contact: message.contact.clone(), outcome, expected }
     }
 }
 

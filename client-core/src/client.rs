@@ -2,9 +2,11 @@
 
 pub(crate) mod crisis;
 mod delivery;
+mod life_cycle_calls;
 mod notifications;
 mod practice;
 pub(crate) mod terms;
+mod word;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +19,7 @@ use tacit_proto::Permit;
 use tacit_proto::limits::MAX_HOLD;
 use tacit_proto::link::{EnrolmentLink, InviteLink};
 
+use crate::care::farewell::Manner;
 use crate::care::terms::DEFAULT_TERMS;
 use crate::content::{MAX_NAME, MAX_TEXT};
 use crate::driver::{self, Shared, wall_clock};
@@ -279,15 +282,21 @@ impl Client {
         })
     }
 
-    /// Ends a pairing from this side, at once. History stays; nothing more can be sent or come. An invite that was not
-    /// used yet is withdrawn.
+    /// Ends a pairing from this side, at once. History stays; nothing more can be sent or come, and what was not handed
+    /// over yet is refused. The other side is told with a signed farewell. An invite that was not used yet is withdrawn.
+    ///
+    /// For an end that lets everything arrive that was written before: [`Client::discharge`].
     ///
     /// # Errors
     /// [`ContactError::WrongState`] if it ended before.
     #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
     pub fn end(&self, contact: ContactId) -> Result<(), ContactError> {
+        let (now, mut rng) = (wall_clock(), rng());
         self.change_contact(&contact, |tx, row| match row.state {
-            State::Ended(_) => Err(ContactError::WrongState),
+            State::Ended(_) | State::Leaving(_) => Err(ContactError::WrongState),
+            _ if life_cycle::can_say_farewell(tx, row)? => {
+                Ok(life_cycle::leave(tx, row, Manner::Unpair, "", now, &mut rng)?)
+            }
             // The relay never heard of it, as far as we know; if it did, the invite runs out there.
             State::Opening => Ok(tx.end_contact(&row.key, EndedWhy::ByUs, false)?),
             _ => Ok(tx.end_contact(&row.key, EndedWhy::ByUs, true)?),

@@ -10,6 +10,7 @@ use prost::Message;
 use tacit_proto::BOX_VERSION;
 use zeroize::Zeroizing;
 
+use crate::care::agreed_word::Nonce;
 use crate::care::consent::ConsentBody;
 use crate::care::crisis_card::SignedCrisisCard;
 use crate::care::practice_card::SignedPracticeCard;
@@ -119,8 +120,35 @@ pub(crate) enum Body {
     Retention(Retention),
     /// The sender deleted it before it arrived.
     Deleted,
+    /// A pause, or its end.
+    Pause(PauseBody),
+    /// A question for the agreed word.
+    WordQuestion(Nonce),
+    /// What is answered to it.
+    WordReply(WordReply),
     /// A newer version of Tacit knows.
     Unknown,
+}
+
+/// A pause of the sender's, or its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PauseBody {
+    /// A newer one has a higher number.
+    pub(crate) sequence: u64,
+    pub(crate) is_paused: bool,
+    pub(crate) words: String,
+}
+
+/// Longest words of a pause, in bytes of UTF-8.
+pub(crate) const MAX_PAUSE_WORDS: usize = 500;
+
+/// What is answered to a question for the agreed word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WordReply {
+    pub(crate) question: Nonce,
+    pub(crate) nonce: Nonce,
+    /// None: they do not want to say it.
+    pub(crate) tag: Option<[u8; 32]>,
 }
 
 /// A statement on its way, in as many parts as it takes.
@@ -337,6 +365,19 @@ impl Body {
                 pb::envelope::Body::Retention(pb::Retention { keep, amount, legal_hold: retention.legal_hold })
             }
             Self::Deleted => pb::envelope::Body::Deleted(pb::Deleted {}),
+            Self::Pause(pause) => pb::envelope::Body::Pause(pb::Pause {
+                sequence: pause.sequence,
+                is_paused: pause.is_paused,
+                words: pause.words.clone(),
+            }),
+            Self::WordQuestion(question) => {
+                pb::envelope::Body::WordQuestion(pb::WordQuestion { question: question.to_vec() })
+            }
+            Self::WordReply(reply) => pb::envelope::Body::WordReply(pb::WordReply {
+                question: reply.question.to_vec(),
+                nonce: reply.nonce.to_vec(),
+                tag: reply.tag.map(|tag| tag.to_vec()).unwrap_or_default(),
+            }),
             Self::Unknown => return None,
         })
     }
@@ -363,6 +404,18 @@ impl Body {
                 Self::Retention(retention)
             }
             Some(pb::envelope::Body::Deleted(_)) => Self::Deleted,
+            Some(pb::envelope::Body::Pause(pause)) => {
+                if !(1..=MAX_NUMBER).contains(&pause.sequence) || pause.words.len() > MAX_PAUSE_WORDS {
+                    return Err(BadContent);
+                }
+                Self::Pause(PauseBody { sequence: pause.sequence, is_paused: pause.is_paused, words: pause.words })
+            }
+            Some(pb::envelope::Body::WordQuestion(asked)) => Self::WordQuestion(array(&asked.question)?),
+            Some(pb::envelope::Body::WordReply(reply)) => Self::WordReply(WordReply {
+                question: array(&reply.question)?,
+                nonce: array(&reply.nonce)?,
+                tag: if reply.tag.is_empty() { None } else { Some(array(&reply.tag)?) },
+            }),
             None => Self::Unknown,
         })
     }

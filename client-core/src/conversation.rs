@@ -13,9 +13,9 @@ use crate::crypto::seal::{Context, Purpose, open, seal};
 use crate::error::{ResetError, StoreError};
 use crate::reset;
 use crate::rotation::{self, MAX_BOXES};
-use crate::statements;
 use crate::store::{Changed, ContactRow, Kind, Outgoing, SessionRow, State, Tx};
 use crate::types::Timestamp;
+use crate::{agreed_word, life_cycle, statements};
 
 /// What became of a row of the outbox that was to be sealed.
 #[derive(Debug)]
@@ -143,9 +143,9 @@ pub(crate) fn receive(
             }
             Body::Deleted => received.contact_changed = true,
             Body::Text(_) | Body::Unknown => received.message = Some(numbered.message_id),
-            Body::Statement(part) => {
+            body => {
                 received.contact_changed = true;
-                match statements::receive(tx, row, part, now)? {
+                match receive_care(tx, row, body, now)? {
                     statements::Received::Silent => {}
                     statements::Received::Note(note) => tx.set_note(message, &note)?,
                     statements::Received::Bad => tx.note_unopened(&row.key)?,
@@ -161,6 +161,22 @@ pub(crate) fn receive(
         tx.set_receipt_due(&row.key, true)?;
     }
     Ok(received)
+}
+
+/// Takes what is no text.
+fn receive_care(
+    tx: &Tx<'_>,
+    row: &ContactRow,
+    body: &Body,
+    now: Timestamp,
+) -> Result<statements::Received, StoreError> {
+    match body {
+        Body::Statement(part) => statements::receive(tx, row, part, now),
+        Body::Pause(pause) => life_cycle::receive_pause(tx, row, pause, now),
+        Body::WordQuestion(question) => agreed_word::receive_question(tx, row, question, now),
+        Body::WordReply(reply) => agreed_word::receive_reply(tx, row, reply, now),
+        Body::Text(_) | Body::Retention(_) | Body::Deleted | Body::Unknown => Ok(statements::Received::Silent),
+    }
 }
 
 /// A box that a sealing key of ours opened.

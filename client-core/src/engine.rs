@@ -396,11 +396,19 @@ impl Engine {
         if self.attachments.values().any(|attachment| !attachment.drained) {
             return Ok(false);
         }
-        let work = tx.contacts_with_work(self.relay)?;
-        let sendable = |row: &ContactRow| {
-            matches!(self.links.get(&row.key), Some(Link::Attached(_))) && !self.unsealable.contains(&row.key)
-        };
-        Ok(!work.iter().any(sendable))
+        for row in tx.contacts_with_work(self.relay)? {
+            let is_sendable =
+                matches!(self.links.get(&row.key), Some(Link::Attached(_))) && !self.unsealable.contains(&row.key);
+            // A farewell that waits for the other device to come is nothing to be exchanged now.
+            let only_waits = matches!(row.state, State::Leaving(_))
+                && !row.receipt_due
+                && !row.close_due
+                && tx.nothing_is_outgoing(&row.key)?;
+            if is_sendable && !only_waits {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The relay's challenge, for proofs on this connection.

@@ -133,6 +133,9 @@ pub enum ContactError {
     /// The pairing is not far enough for it, or ended.
     #[error("this cannot be done in the contact's present state")]
     WrongState,
+    /// The words are too long.
+    #[error("the words are too long; nothing was done")]
+    TooLong,
     /// These terms are not the newest any more.
     #[error("the terms changed again in the meantime; nothing was agreed to, read the newest ones")]
     OtherTerms,
@@ -305,9 +308,49 @@ pub enum SendError {
     /// The pairing ended.
     #[error("the conversation with this contact has ended; nothing was sent")]
     Ended,
+    /// One side paused the conversation.
+    #[error(
+        "the conversation is paused; nothing was sent. In an emergency, do not wait: the crisis card says whom to call"
+    )]
+    Paused,
     /// The practice changed its terms, and they were not agreed to yet.
     #[error("the terms have changed: read them and agree to them, then write; nothing was sent")]
     TermsChanged,
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why the agreed word could not be set, asked for or answered.
+#[derive(Debug, thiserror::Error)]
+pub enum WordError {
+    /// There is no such contact.
+    #[error("there is no such contact")]
+    NoSuchContact,
+    /// The pairing is not far enough for it, or ended.
+    #[error("this cannot be done in the contact's present state")]
+    WrongState,
+    /// Fewer than 4 characters, or more than 100 bytes.
+    #[error("the agreed word must have at least 4 characters, and at most 100 bytes; longer is harder to guess")]
+    BadLength,
+    /// There is no agreed word on this device.
+    #[error("there is no agreed word for this contact on this device; agree on one in person, and set it first")]
+    NoWord,
+    /// An earlier question waits for its answer.
+    #[error("they were asked already, and have not answered yet; ask again a day later")]
+    AlreadyAsked,
+    /// Nothing was asked, or it was answered.
+    #[error("they did not ask for the agreed word, or it was answered")]
+    NotAsked,
+    /// Too many wrong answers, or too many answers given.
+    #[error("the agreed word was tried too often; reach them in another way, or wait a day")]
+    TooMany {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// There is no memory to work with the word.
+    #[error("this device has too little free memory for it; close something and try again")]
+    NoMemory,
     /// See [`StoreError`].
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -4,6 +4,7 @@
 //! An app sees one type, [`Client`], plain records, typed errors, and a [`Listener`]. What a device promises is in the
 //! project's `README.md`; what it says to relays and to other devices is in `proto/README.md`, to the byte.
 
+mod agreed_word;
 mod backup;
 mod care;
 mod client;
@@ -35,6 +36,7 @@ mod types;
 mod testing;
 
 pub use backup::{BackupSecret, BackupSecretKind, recovery_words};
+pub use care::agreed_word::{AgreedWord, Asked, WordAnswer};
 pub use care::consent_file::{CheckedConsent, ConsentFileError, check_consent};
 pub use care::crisis_card::{
     CrisisCall, CrisisCard, CrisisReason, CrisisText, SignedCrisisCard, crisis_reason, crisis_text, default_crisis_text,
@@ -53,7 +55,7 @@ pub use client::terms::Consent;
 pub use content::MAX_TEXT;
 pub use error::{
     AuthorityError, BackupError, CardError, ContactError, DeleteError, EnrolError, InviteError, JoinError, OpenError,
-    ResetError, RetentionError, SendError, SettingsError, StoreError, WaitError,
+    ResetError, RetentionError, SendError, SettingsError, StoreError, WaitError, WordError,
 };
 pub use note::Note;
 pub use retention::{Keep, Retention, Retentions};
@@ -61,6 +63,6 @@ pub use store::StoreKey;
 pub use tacit_proto::link::{AddressError, LinkError};
 pub use types::{
     CareState, Connection, Contact, ContactId, ContactState, Content, Direction, EndedWhy, Enrolment, EnrolmentState,
-    Event, Found, LastReset, Listener, Message, MessageId, NewInvite, Offer, Outcome, Piece, ReadReceipts, RefusedWhy,
-    SessionState, Timestamp,
+    Event, Farewell, Found, LastReset, Listener, Message, MessageId, NewInvite, Offer, Outcome, Piece, ReadReceipts,
+    RefusedWhy, SessionState, Timestamp,
 };

@@ -26,6 +26,33 @@ pub enum Note {
         /// The version of the terms.
         version: u64,
     },
+    /// The conversation was paused: nothing can be written until that side resumes it.
+    Paused {
+        /// Why, in that side's words; may be empty.
+        words: String,
+    },
+    /// That side's pause ended.
+    Resumed,
+    /// A farewell: the pairing ends, and what was written before arrives.
+    Discharged {
+        /// That side's words; may be empty.
+        words: String,
+    },
+    /// A farewell: the pairing ended at once.
+    Unpaired {
+        /// That side's words; may be empty.
+        words: String,
+    },
+    /// That side asked for the agreed word.
+    WordAsked,
+    /// That side said a word; whether it was right, only the other device knows.
+    WordGiven,
+    /// That side said the agreed word.
+    WordRight,
+    /// That side said another word.
+    WordWrong,
+    /// That side did not want to say the agreed word.
+    WordDeclined,
 }
 
 /// The stored kind of a message that shows nothing. Notes have those from 30 on, except 31 and this.
@@ -48,6 +75,15 @@ impl Note {
             Self::CrisisCardChanged => (42, String::new()),
             Self::TermsChanged { version } => (43, version.to_string()),
             Self::Agreed { version } => (44, version.to_string()),
+            Self::Paused { words } => (45, words.clone()),
+            Self::Resumed => (46, String::new()),
+            Self::Discharged { words } => (47, words.clone()),
+            Self::Unpaired { words } => (48, words.clone()),
+            Self::WordAsked => (49, String::new()),
+            Self::WordGiven => (50, String::new()),
+            Self::WordRight => (51, String::new()),
+            Self::WordWrong => (52, String::new()),
+            Self::WordDeclined => (53, String::new()),
         }
     }
 
@@ -70,6 +106,15 @@ impl Note {
             42 => Self::CrisisCardChanged,
             43 => Self::TermsChanged { version: number()? },
             44 => Self::Agreed { version: number()? },
+            45 => Self::Paused { words: text.to_owned() },
+            46 => Self::Resumed,
+            47 => Self::Discharged { words: text.to_owned() },
+            48 => Self::Unpaired { words: text.to_owned() },
+            49 => Self::WordAsked,
+            50 => Self::WordGiven,
+            51 => Self::WordRight,
+            52 => Self::WordWrong,
+            53 => Self::WordDeclined,
             _ => return None,
         })
     }

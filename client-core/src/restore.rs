@@ -21,10 +21,11 @@ pub(crate) fn begin(tx: &Tx<'_>, now: Timestamp, rng: &mut dyn CryptoRng) -> Res
                 reset::restore(tx, &row, now, rng)?;
             }
             State::Paired => reset::restore(tx, &row, now, rng)?,
-            // What could complete it is not in a backup. The relay is told, so that the invite does not look open.
-            _ => {
+            // What could complete a pairing is not in a backup. The relay is told, so that an invite does not look open.
+            unfinished => {
+                let why = if let State::Leaving(why) = unfinished { why } else { EndedWhy::NotRestored };
                 let close_due = tx.end_key(&key)?.is_some() || tx.next_end_key(&key)?.is_some();
-                tx.end_contact(&key, EndedWhy::NotRestored, close_due)?;
+                tx.end_contact(&key, why, close_due)?;
             }
         }
     }

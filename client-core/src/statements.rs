@@ -2,6 +2,7 @@
 //! kept as the bytes that came.
 
 use rand_core::CryptoRng;
+use sha2::{Digest, Sha256};
 use tacit_proto::End;
 
 use crate::care::consent::{ConsentBody, text_hash};
@@ -12,6 +13,7 @@ use crate::care::terms::Terms;
 use crate::content::{BadContent, Body, OfferContent, StatementPart};
 use crate::crypto::signing::{SigningKey, SigningPublic, Statement, StatementKind};
 use crate::error::StoreError;
+use crate::life_cycle;
 use crate::note::Note;
 use crate::pairing::draw_id;
 use crate::store::{CareRow, ContactKey, ContactRow, Tx, Whose};
@@ -254,25 +256,24 @@ pub(crate) fn receive(
 ) -> Result<Received, StoreError> {
     let Some(care) = tx.care(&row.key)? else { return Ok(Received::Bad) };
     let Some(bytes) = tx.add_statement_part(&row.key, part)? else { return Ok(Received::Silent) };
+    if <[u8; 32]>::from(Sha256::digest(&bytes)) != part.digest {
+        return Ok(Received::Bad);
+    }
     Ok(match (part.kind, row.of.end) {
         (StatementKind::PracticeCard, End::B) => {
-            newest::<SignedPracticeCard>(tx, row, &care, part, &bytes, now, |_| Note::PracticeCardChanged)?
+            newest::<SignedPracticeCard>(tx, row, &care, &bytes, now, |_| Note::PracticeCardChanged)?
         }
         (StatementKind::CrisisCard, End::B) => {
-            newest::<SignedCrisisCard>(tx, row, &care, part, &bytes, now, |_| Note::CrisisCardChanged)?
+            newest::<SignedCrisisCard>(tx, row, &care, &bytes, now, |_| Note::CrisisCardChanged)?
         }
         (StatementKind::Terms, End::B) => {
-            newest::<Terms>(tx, row, &care, part, &bytes, now, |terms| Note::TermsChanged { version: terms.version })?
+            newest::<Terms>(tx, row, &care, &bytes, now, |terms| Note::TermsChanged { version: terms.version })?
         }
-        (StatementKind::Consent, End::A) => consent(tx, row, &care, part, &bytes, now)?,
+        (StatementKind::Consent, End::A) => consent(tx, row, &care, &bytes, now)?,
+        (StatementKind::Farewell, _) => life_cycle::receive_farewell(tx, row, &care, &bytes, now)?,
         // Cards and terms are a practice's to state, and consent is a client's.
         _ => Received::Bad,
     })
-}
-
-fn checked<B: StatementBody>(care: &CareRow, part: &StatementPart, bytes: &[u8]) -> Option<Signed<B>> {
-    let signed = Signed::<B>::check(&care.peer_key, bytes).ok()?;
-    (signed.statement.digest() == part.digest).then_some(signed)
 }
 
 /// Keeps a card or terms, if they are newer than what is here.
@@ -280,12 +281,11 @@ fn newest<B: StatementBody>(
     tx: &Tx<'_>,
     row: &ContactRow,
     care: &CareRow,
-    part: &StatementPart,
     bytes: &[u8],
     now: Timestamp,
     note: impl FnOnce(&B) -> Note,
 ) -> Result<Received, StoreError> {
-    let Some(signed) = checked::<B>(care, part, bytes) else { return Ok(Received::Bad) };
+    let Ok(signed) = Signed::<B>::check(&care.peer_key, bytes) else { return Ok(Received::Bad) };
     if signed.body.version() <= tx.newest_version(&row.key, Whose::Theirs, B::KIND)? {
         return Ok(Received::Silent);
     }
@@ -298,11 +298,10 @@ fn consent(
     tx: &Tx<'_>,
     row: &ContactRow,
     care: &CareRow,
-    part: &StatementPart,
     bytes: &[u8],
     now: Timestamp,
 ) -> Result<Received, StoreError> {
-    let Some(signed) = checked::<ConsentBody>(care, part, bytes) else { return Ok(Received::Bad) };
+    let Ok(signed) = Signed::<ConsentBody>::check(&care.peer_key, bytes) else { return Ok(Received::Bad) };
     let consent = &signed.body;
     if consent.pairing != care.pairing || !is_to_own_terms(tx, consent)? {
         return Ok(Received::Bad);

@@ -3,6 +3,7 @@
 //! Several processes may have it open. Every change is one `BEGIN IMMEDIATE` transaction that reads what it needs inside
 //! itself, so that nothing which another process may have changed is ever relied on.
 
+mod agreed_word;
 mod backup;
 mod care;
 mod contacts;

@@ -81,11 +81,19 @@ pub struct ReadReceipts {
 /// What the rules of therapy say of a conversation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CareState {
-    /// Changed terms wait for consent: ours, if we joined their invite; else theirs.
+    /// They invited us, so that they are the practice: their card, crisis card and terms are what counts.
+    pub is_practice: bool,
+    /// Changed terms wait for consent: ours, if they are the practice; else theirs.
     pub terms_waiting: bool,
     /// Since when the oldest message waits that came and was not marked as read: when it was sent, as far as the
     /// sender's clock can be believed.
     pub oldest_unread: Option<Timestamp>,
+    /// Since when this side pauses the conversation.
+    pub paused_by_us: Option<Timestamp>,
+    /// Since when the other side does, by the clock of this device.
+    pub paused_by_them: Option<Timestamp>,
+    /// They asked for the agreed word, and wait for an answer.
+    pub word_asked: bool,
     /// The owner of this device wants to be notified of this contact in quiet hours too.
     pub always_notify: bool,
 }
@@ -122,7 +130,7 @@ pub enum EndedWhy {
     Declined,
     /// This side ended it.
     ByUs,
-    /// The other side ended it.
+    /// The other side ended it. If it said so itself, there is a [`Farewell`]; else it is what the relay says.
     ByPeer,
     /// The relay refuses the permit that the invite was made with.
     NoPermit,
@@ -130,6 +138,23 @@ pub enum EndedWhy {
     BadOffer,
     /// The pairing was not complete when the backup was made from which this device was restored.
     NotRestored,
+    /// This side said farewell: the work is done, or goes on elsewhere.
+    Discharged,
+    /// The other side did.
+    DischargedByPeer,
+}
+
+/// How a side ended a pairing, as it signed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Farewell {
+    /// Whether it is ours; if both sides said farewell, it is theirs that is shown.
+    pub is_ours: bool,
+    /// Whether it is a discharge; if not, the pairing was ended at once.
+    pub is_discharge: bool,
+    /// What was said; may be empty.
+    pub words: String,
+    /// When, by the clock of the device that said it.
+    pub said_at: Timestamp,
 }
 
 /// What an invite offers, to be shown before consent.

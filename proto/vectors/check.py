@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the golden vectors from the JSON alone, with no code of ours.
 
-    pip install 'cryptography>=48'
+    pip install 'cryptography>=48' tzdata
     python3 check.py
 
 It is also the shortest complete reference: every derivation of `../README.md` stands here in a few lines. X25519,
@@ -12,15 +12,19 @@ otherwise they are not covered.
 """
 
 import base64
+import bisect
 import hashlib
 import hmac
 import json
 import os
 import struct
 import sys
+from datetime import date, datetime, timedelta, timezone
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -919,6 +923,185 @@ def check_backups(words):
     for case in file["refused"]:
         opened = open_backup(unhex(case["file"]), file["cases"][0], words)
         same(name, case["comment"], opened, case["expected"])
+# ---------------------------------------------------------------- statements, hours, the agreed word
+
+LABELS = {
+    1: b"tacit v1 practice card",
+    2: b"tacit v1 crisis card",
+    3: b"tacit v1 terms",
+    4: b"tacit v1 consent",
+    5: b"tacit v1 farewell",
+}
+
+# Encodings of the points of small order, as far as a key may be written.
+SMALL_ORDER = {
+    bytes(32),
+    bytes(31) + b"\x80",
+    b"\x01" + bytes(31),
+    b"\x01" + bytes(30) + b"\x80",
+    b"\xec" + b"\xff" * 30 + b"\x7f",
+    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85"),
+    bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+    bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa"),
+}
+
+
+def statement_holds(kind, public, statement):
+    if len(statement) < 64 or public in SMALL_ORDER or statement[:32] in SMALL_ORDER:
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(statement[:64], LABELS[kind] + statement[64:])
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def protobuf_fields(data):
+    """The fields of a message of ours, each with its last value."""
+    fields, at = {}, 0
+    while at < len(data):
+        tag, at = varint(data, at)
+        if tag & 7 == 0:
+            fields[tag >> 3], at = varint(data, at)
+        else:
+            length, at = varint(data, at)
+            fields[tag >> 3], at = data[at : at + length], at + length
+    return fields
+
+
+def check_statements():
+    name = "statements.json"
+    file = load(name)
+    offer = unhex(file["offer"])
+    pairing = sha256(b"tacit v1 pairing", unhex(file["channel"]), struct.pack(">I", len(offer)), offer)
+    same(name, "pairing", pairing.hex(), file["pairing"])
+    for case in file["cases"]:
+        body, statement, public = unhex(case["body"]), unhex(case["statement"]), unhex(case["public"])
+        key = Ed25519PrivateKey.from_private_bytes(unhex(case["secret"]))
+        same(name, case["comment"], key.public_key().public_bytes_raw(), public)
+        same(name, case["comment"], (key.sign(LABELS[case["kind"]] + body) + body).hex(), statement.hex())
+        same(name, case["comment"], statement_holds(case["kind"], public, statement), True)
+        same(name, case["comment"], sha256(statement).hex(), case["digest"])
+        for kind in LABELS:
+            same(name, case["comment"], statement_holds(kind, public, statement), kind == case["kind"])
+    by_kind = {case["kind"]: case for case in file["cases"]}
+    terms, consent = (protobuf_fields(unhex(by_kind[kind]["body"])) for kind in (3, 4))
+    same(name, "terms", (terms[1], terms[3].decode()), (file["terms"]["version"], file["terms"]["text"]))
+    wanted = (pairing, unhex(by_kind[3]["public"]), terms[1], sha256(terms[3]))
+    same(name, "consent", tuple(consent[n] for n in (1, 2, 3, 4)), wanted)
+    for case in file["refused"]:
+        same(name, case["comment"], statement_holds(case["kind"], unhex(case["public"]), unhex(case["statement"])), False)
+
+
+class Hours:
+    """When a practice is open. Python's own time zones; moments are milliseconds since the epoch."""
+
+    def __init__(self, card, around):
+        self.zone, self.card = ZoneInfo(card["zone"]), card
+        first = datetime.fromtimestamp(around / 1000, self.zone).date() - timedelta(days=2)
+        self.days = [self.on(first + timedelta(days=n)) for n in range(200)]
+        merged = []
+        for start, end in sorted(span for day in self.days for span in day):
+            if merged and start <= merged[-1][1]:
+                merged[-1][1] = max(merged[-1][1], end)
+            else:
+                merged.append([start, end])
+        self.open = merged
+
+    def exception(self, day):
+        number = day.year * 10000 + day.month * 100 + day.day
+        for exception in self.card["exceptions"]:
+            if exception["first"] <= number <= exception["last"]:
+                return exception
+        return None
+
+    def on(self, day):
+        exception = self.exception(day)
+        if exception is not None:
+            spans = exception["hours"]
+        else:
+            spans = [[start, end] for weekday, start, end in self.card["hours"] if weekday == day.isoweekday()]
+        moments = [(self.moment(day, start), self.moment(day, end)) for start, end in spans]
+        return [(start, end) for start, end in moments if start < end]
+
+    def moment(self, day, minutes):
+        """The first moment at which the clock on the wall shows it, or has gone past it."""
+        wall = datetime(day.year, day.month, day.day) + timedelta(minutes=minutes)
+
+        def shows(at):
+            return datetime.fromtimestamp(at, self.zone).replace(tzinfo=None)
+
+        guess = int(wall.replace(tzinfo=timezone.utc).timestamp())
+        # Within a day of it the clock shows it or jumps over it; the first such second.
+        seconds = range(guess - 86400, guess + 86400)
+        exact = [at for at in self.candidates(wall) if shows(at) == wall]
+        if exact:
+            return min(exact) * 1000
+        # It is skipped: the clock never goes back within that day, so the first second past it can be searched for.
+        return seconds[bisect.bisect_left(seconds, wall, key=shows)] * 1000
+
+    def candidates(self, wall):
+        return {int(wall.replace(tzinfo=self.zone, fold=fold).timestamp()) for fold in (0, 1)}
+
+    def state(self, at):
+        if not self.card["hours"] and not self.card["exceptions"]:
+            return None, None
+        for start, end in self.open:
+            if start <= at < end:
+                return True, end
+            if start > at:
+                return False, start
+        return False, None
+
+    def answer_by(self, at):
+        if self.card["response"] is None:
+            return None
+        unit, amount = self.card["response"]
+        is_open, changes = self.state(at)
+        if unit == 1:
+            day = datetime.fromtimestamp(at / 1000, self.zone).date()
+            exception = self.exception(day)
+            is_away = exception is not None and not exception["hours"] and not is_open
+            return (changes if is_away else at) + amount * 60000
+        if unit == 2:
+            left = amount * 60000
+            for start, end in self.open:
+                start = max(start, at)
+                if end > start:
+                    if left <= end - start:
+                        return start + left
+                    left -= end - start
+            return None
+        ends = [max(end for _, end in day) for day in self.days if day]
+        ends = [end for end in ends if end > at]
+        return ends[amount] if amount < len(ends) else None
+
+
+def check_hours():
+    name = "hours.json"
+    for case in load(name)["cases"]:
+        try:
+            hours = Hours(case["card"], case["moments"][0]["at"])
+        except ZoneInfoNotFoundError:
+            uncovered.append(f"{name}: {case['comment']} (no time zone database here: pip install tzdata)")
+            continue
+        for moment in case["moments"]:
+            is_open, changes = hours.state(moment["at"])
+            got = {"at": moment["at"], "open": is_open, "changes": changes, "answer_by": hours.answer_by(moment["at"])}
+            same(name, f"{case['comment']} at {moment['at']}", got, moment)
+
+
+def check_agreed_word():
+    name = "agreed-word.json"
+    for case in load(name)["cases"]:
+        word = " ".join(case["word"].split()).lower()
+        kdf = Argon2id(salt=unhex(case["pairing"]), length=32, iterations=3, lanes=4, memory_cost=64 * 1024)
+        key = kdf.derive(word.encode())
+        same(name, case["comment"], key.hex(), case["word_key"])
+        for field, end in (("tag_for_a", 1), ("tag_for_b", 2)):
+            message = b"tacit v1 agreed word" + bytes([end]) + unhex(case["question"]) + unhex(case["nonce"])
+            same(name, case["comment"], hmac_sha256(key, message).hex(), case[field])
 
 
 if __name__ == "__main__":
@@ -936,6 +1119,9 @@ if __name__ == "__main__":
     check_sealed_boxes()
     check_ratchet()
     check_backups(bip39)
+    check_statements()
+    check_hours()
+    check_agreed_word()
     for file_name, count in counts.items():
         print(f"{file_name}: {count} comparisons hold")
     for note in uncovered:

@@ -5,11 +5,12 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Paragraph, Wrap};
-use tacit_client_core::{Contact, ContactState, MAX_TEXT};
+use tacit_client_core::{Contact, ContactState, MAX_TEXT, days_waited};
 
 use super::bubbles::{DIM, WARN, transcript};
-use super::state::{Chat, can_write};
+use super::state::{Chat, can_compose, can_write, is_paused, terms_wait_for_us};
 use super::wrap::{lines, shorten, width};
+use crate::care::words;
 use crate::describe;
 use crate::escape;
 
@@ -81,7 +82,7 @@ impl Chat {
         // The selected one stays in sight.
         let first = (selected + 1).saturating_sub(usize::from(inner.height.saturating_sub(1)).max(1));
         rows.extend(self.contacts.iter().enumerate().skip(first).map(|(n, contact)| {
-            let row = list_row(contact, n == selected, columns);
+            let row = list_row(contact, n == selected, columns, self.now);
             if n == selected {
                 Line::styled(row, Style::new().add_modifier(Modifier::REVERSED))
             } else {
@@ -101,6 +102,7 @@ impl Chat {
         let is_roomy = area.height >= ROOMY;
         let mut head = vec![self.title(&contact, columns, has_list)];
         if is_roomy {
+            head.extend(self.hours_rows(&contact, columns));
             head.extend(pinned(&contact, columns));
         }
 
@@ -108,7 +110,7 @@ impl Chat {
         let draft = self.conversation().map(|conversation| conversation.draft.lay(self.seen.composer_columns));
         let most_rows = usize::from((area.height / 3).clamp(1, 6));
         let (foot, cursor) = match draft {
-            Some(laid) if can_write(&contact) => {
+            Some(laid) if can_compose(&contact) => {
                 let first = (laid.cursor.0 + 1).saturating_sub(most_rows);
                 let is_blank = laid.lines.iter().all(String::is_empty) && laid.lines.len() == 1;
                 let mut rows: Vec<Line<'static>> = laid
@@ -163,10 +165,26 @@ impl Chat {
         self.seen.most_scroll = most_scroll;
     }
 
+    /// When the practice reads and answers, and, while nobody may be reading, how to find out whom to call.
+    fn hours_rows(&self, contact: &Contact, columns: usize) -> Vec<Line<'static>> {
+        let care = self.conversations.get(&contact.id).and_then(|conversation| conversation.care.as_ref());
+        let Some((expectation, crisis)) = care.filter(|_| can_write(contact)) else { return Vec::new() };
+        let mut text = words::expectation(expectation, &self.clock);
+        if crisis.reason.is_some() {
+            text = format!("{text} If it cannot wait: F5").trim_start().to_owned();
+        }
+        let style = if crisis.reason.is_some() { WARN } else { DIM };
+        let rows = if text.is_empty() { Vec::new() } else { lines(&text, columns) };
+        rows.into_iter().take(3).map(|row| Line::styled(row, style)).collect()
+    }
+
     fn title(&self, contact: &Contact, columns: usize, has_list: bool) -> Line<'static> {
         let mut marks = String::new();
         if can_write(contact) {
             marks.push_str(if contact.verified { " · verified" } else { " · unverified" });
+        }
+        if can_write(contact) && is_paused(contact) {
+            marks.push_str(" · paused");
         }
         if contact.state != ContactState::Paired {
             marks.push_str(" · ");
@@ -218,6 +236,9 @@ impl Chat {
         if !self.notice.is_empty() {
             parts.push((format!("the relay says: {}", self.notice), BOLD));
         }
+        if self.contact().is_some_and(|contact| contact.care.is_practice) {
+            parts.push(("F5 in a crisis".to_owned(), DIM));
+        }
         parts.push(("F1 help".to_owned(), DIM));
         let mut rows = vec![Line::default()];
         for (text, style) in parts {
@@ -244,10 +265,15 @@ fn fitting(texts: [&str; 3], columns: usize) -> String {
 }
 
 /// A contact on one line of the list: what is marked, who, and what is new.
-fn list_row(contact: &Contact, is_selected: bool, columns: usize) -> String {
+fn list_row(contact: &Contact, is_selected: bool, columns: usize, now: u64) -> String {
     let mark = if can_write(contact) && !contact.verified { '!' } else { ' ' };
-    let right = if contact.unread > 0 {
+    let days = contact.care.oldest_unread.map_or(0, |since| days_waited(since, now));
+    let right = if contact.unread > 0 && days > 0 {
+        format!(" ({}, {days} d)", contact.unread)
+    } else if contact.unread > 0 {
         format!(" ({})", contact.unread)
+    } else if can_write(contact) && is_paused(contact) {
+        " paused".to_owned()
     } else if contact.state == ContactState::Paired {
         String::new()
     } else {
@@ -270,6 +296,15 @@ fn pinned(contact: &Contact, columns: usize) -> Vec<Line<'static>> {
 /// Why nothing can be written, and what can be done instead.
 fn cannot_write(contact: &Contact, columns: usize, most_rows: usize) -> Vec<Line<'static>> {
     let mut text = describe::state_sentence(contact.state).to_owned();
+    if terms_wait_for_us(contact) {
+        text = "The terms have changed: you can read, and write once you have agreed. Enter shows them.".into();
+    } else if can_write(contact) && is_paused(contact) {
+        text = match (contact.care.paused_by_us, contact.care.paused_by_them) {
+            (Some(_), None) => "You paused this conversation: tacit resume".into(),
+            (None, _) => "They paused this conversation: you can read, and write once they resume it.".into(),
+            (Some(_), Some(_)) => "Both of you paused this conversation. Your side: tacit resume".into(),
+        };
+    }
     match contact.state {
         ContactState::Consenting => text.push_str(" Enter shows the terms."),
         ContactState::Opening | ContactState::Invited => text.push_str(" Enter shows the link."),

@@ -50,6 +50,7 @@ pub(crate) fn run(session: &Session, args: &args::Chat) -> Result<(), Failure> {
     let mut screen = Screen::enter()?;
     read_terminal(move |input| keys.send(input).is_ok())?;
     loop {
+        chat.now = crate::clock::now();
         screen.draw(|frame| chat.draw(frame, frame.area(), true))?;
         let first = inputs.recv_timeout(TICK).unwrap_or(Input::Tick);
         for input in iter::once(first).chain(inputs.try_iter().take(BURST)) {

@@ -1,10 +1,10 @@
 //! What lies over the chat, and the keys that it takes.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
-use tacit_client_core::{ContactId, Offer};
+use tacit_client_core::{AgreedWord, ContactId, Crisis, Offer, Terms};
 
 use super::composer::Composer;
-use super::state::{Chat, Effect};
+use super::state::{Chat, Effect, Secret};
 use crate::qr::Qr;
 
 /// What lies over the chat. Esc closes each of them.
@@ -22,8 +22,25 @@ pub(super) enum Popup {
     JoinWhich(Composer),
     /// What an invite offers.
     Offer { contact: ContactId, offer: Offer, scroll: usize },
+    /// What to do in a crisis, and whom to call.
+    Crisis { crisis: Crisis, scroll: usize },
+    /// Terms that changed.
+    Terms { contact: ContactId, terms: Terms, scroll: usize },
+    /// The agreed word: to be set, asked for or answered with.
+    Word { contact: ContactId, word: AgreedWord, ask: WordAsk, field: Composer },
     /// Something to know.
     Say(&'static str),
+}
+
+/// What is to be done about the agreed word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WordAsk {
+    /// There is none yet.
+    Set,
+    /// It may be asked for.
+    Ask,
+    /// They asked for it.
+    Answer,
 }
 
 impl Popup {
@@ -32,10 +49,29 @@ impl Popup {
         Self::Invite { contact, qr: Qr::new(&link), link, is_text: false }
     }
 
+    /// What is most pressing about the agreed word.
+    pub(super) fn word(contact: ContactId, word: AgreedWord) -> Self {
+        let ask = match word {
+            AgreedWord { is_asked_for: true, .. } => WordAsk::Answer,
+            AgreedWord { is_set: true, .. } => WordAsk::Ask,
+            AgreedWord { .. } => WordAsk::Set,
+        };
+        Self::Word { contact, word, ask, field: Composer::default() }
+    }
+
+    /// The rows that are scrolled past, where there is something to read.
+    const fn scroll(&mut self) -> Option<&mut usize> {
+        match self {
+            Self::Offer { scroll, .. } | Self::Terms { scroll, .. } | Self::Crisis { scroll, .. } => Some(scroll),
+            _ => None,
+        }
+    }
+
     /// The field that is being written in, if there is one.
     pub(super) const fn field(&mut self) -> Option<&mut Composer> {
         match self {
             Self::InviteWhom(field) | Self::JoinWhich(field) => Some(field),
+            Self::Word { field, ask: WordAsk::Set | WordAsk::Answer, .. } => Some(field),
             _ => None,
         }
     }
@@ -89,20 +125,20 @@ impl Chat {
                 effects.push(Effect::Decline(contact.clone()));
                 false
             }
-            (Popup::Offer { scroll, .. }, KeyCode::Up) => {
-                *scroll = scroll.saturating_sub(1);
-                true
+            (Popup::Terms { contact, terms, .. }, KeyCode::Char('y' | 'Y')) => {
+                effects.push(Effect::Agree(contact.clone(), terms.version));
+                false
             }
-            (Popup::Offer { scroll, .. }, KeyCode::Down) => {
-                *scroll = scroll.saturating_add(1);
-                true
-            }
-            (Popup::Offer { scroll, .. }, KeyCode::PageUp) => {
-                *scroll = scroll.saturating_sub(10);
-                true
-            }
-            (Popup::Offer { scroll, .. }, KeyCode::PageDown) => {
-                *scroll = scroll.saturating_add(10);
+            (Popup::Word { contact, ask, field, .. }, code) => word_key(contact, ask, field, key, code, &mut effects),
+            (popup, KeyCode::Up | KeyCode::Down | KeyCode::PageUp | KeyCode::PageDown) => {
+                if let Some(scroll) = popup.scroll() {
+                    *scroll = match key.code {
+                        KeyCode::Up => scroll.saturating_sub(1),
+                        KeyCode::Down => scroll.saturating_add(1),
+                        KeyCode::PageUp => scroll.saturating_sub(10),
+                        _ => scroll.saturating_add(10),
+                    };
+                }
                 true
             }
             (Popup::Help | Popup::Say(_), KeyCode::Enter) => false,
@@ -113,4 +149,34 @@ impl Chat {
         }
         effects
     }
+}
+
+/// A key while the agreed word is dealt with; whether the popup stays.
+fn word_key(
+    contact: &ContactId,
+    ask: &mut WordAsk,
+    field: &mut Composer,
+    key: KeyEvent,
+    code: KeyCode,
+    effects: &mut Vec<Effect>,
+) -> bool {
+    match (*ask, code) {
+        (WordAsk::Ask, KeyCode::Enter) => effects.push(Effect::AskWord(contact.clone())),
+        (WordAsk::Ask, KeyCode::Char('s' | 'S')) => {
+            *ask = WordAsk::Set;
+            return true;
+        }
+        (WordAsk::Ask, _) => return true,
+        (_, KeyCode::Enter) if field.text().trim().is_empty() => return true,
+        (WordAsk::Set, KeyCode::Enter) => effects.push(Effect::SetWord(contact.clone(), Secret(field.take()))),
+        (WordAsk::Answer, KeyCode::Enter) => {
+            effects.push(Effect::AnswerWord(contact.clone(), Some(Secret(field.take()))));
+        }
+        (WordAsk::Answer, KeyCode::F(10)) => effects.push(Effect::AnswerWord(contact.clone(), None)),
+        _ => {
+            field.edit(key, usize::MAX);
+            return true;
+        }
+    }
+    false
 }

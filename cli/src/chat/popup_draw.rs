@@ -5,13 +5,14 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
-use tacit_client_core::{ContactState, Offer};
+use tacit_client_core::{AgreedWord, ContactId, ContactState, Offer, Terms, WordAnswer};
 
 use super::bubbles::WARN;
 use super::composer::Composer;
-use super::popup::Popup;
+use super::popup::{Popup, WordAsk};
 use super::state::Chat;
 use super::wrap::{lines, shorten, width};
+use crate::care::words;
 use crate::escape;
 use crate::qr::{self, Qr};
 
@@ -26,6 +27,8 @@ PageUp/Down  older, newer
 F2           safety words
 F3           invite somebody
 F4           join by a link
+F5           crisis card: what to do, whom to call
+F6           is it you? the agreed word
 Esc          close this
 Ctrl+Q       leave
 
@@ -36,7 +39,7 @@ Ctrl+Q       leave
 ✗   refused: it will not be sent
 !Name  unverified contact
 
-Alt+1 to Alt+4 are F1 to F4.";
+Alt+1 to Alt+6 are F1 to F6.";
 
 const COMPARE: &str = "Read these words to each other, in person or by phone. If all twelve are the same on both sides, \
                        nobody is in between.";
@@ -76,8 +79,17 @@ impl Chat {
             }
             Some(Popup::Offer { offer, scroll, .. }) => {
                 let title = "Y agree   D decline for good   Esc decide later   ↑ ↓ read on";
-                boxed(frame, area, title, &offer_rows(offer, area), *scroll);
+                boxed(frame, area, title, &self.offer_rows(offer, area), *scroll);
             }
+            Some(Popup::Terms { contact, terms, scroll }) => {
+                let title = "Y agree   Esc decide later   ↑ ↓ read on";
+                boxed(frame, area, title, &self.terms_rows(contact, terms, area), *scroll);
+            }
+            Some(Popup::Crisis { crisis, scroll, .. }) => {
+                let title = "In a crisis   Esc close   ↑ ↓ read on";
+                boxed(frame, area, title, &text_rows(&words::crisis(crisis), area), *scroll);
+            }
+            Some(Popup::Word { word, ask, field, .. }) => draw_word(frame, area, *word, *ask, field, is_active),
         }
     }
 }
@@ -105,9 +117,52 @@ fn words_rows(words: &[String], is_verified: bool, area: Rect) -> Vec<Line<'stat
     rows
 }
 
-fn offer_rows(offer: &Offer, area: Rect) -> Vec<Line<'static>> {
-    let from = escape::line(&offer.from);
-    text_rows(&format!("{from} invites you. The terms:\n\n{}", escape::block(&offer.terms)), area)
+impl Chat {
+    fn offer_rows(&self, offer: &Offer, area: Rect) -> Vec<Line<'static>> {
+        let from = escape::line(&offer.from);
+        let card = words::offered(offer, &self.clock);
+        let card = if card.is_empty() { card } else { format!("{card}\n\n") };
+        let terms = escape::block(&offer.terms);
+        text_rows(&format!("{from} invites you.\n\n{card}The terms:\n\n{terms}"), area)
+    }
+
+    fn terms_rows(&self, contact: &ContactId, terms: &Terms, area: Rect) -> Vec<Line<'static>> {
+        let contact = self.contacts.iter().find(|known| known.id == *contact);
+        let label = contact.map_or_else(String::new, |contact| escape::line(&contact.label));
+        let asks = format!(
+            "{label} changed the terms (version {}). You can read what comes; to write, agree to them first. To end the \
+             conversation instead: tacit end",
+            terms.version
+        );
+        text_rows(&format!("{asks}\n\n{}", escape::block(&terms.text)), area)
+    }
+}
+
+/// The agreed word is typed without being shown.
+fn draw_word(frame: &mut Frame<'_>, area: Rect, word: AgreedWord, ask: WordAsk, field: &Composer, is_active: bool) {
+    let last = word.asked.map_or("", |asked| match asked.answer {
+        WordAnswer::None => "You asked, and they have not answered yet. ",
+        WordAnswer::Right => "They said the word. ",
+        WordAnswer::Wrong => "They did NOT say the word: reach them in another way before you write. ",
+        WordAnswer::Declined => "They did not want to say the word. ",
+    });
+    let hidden = Composer::with("•".repeat(field.text().chars().count()));
+    match ask {
+        WordAsk::Ask => {
+            let text = format!("{last}Enter asks them for the word that you agreed on. S sets another one.");
+            boxed(frame, area, "Is it you?   Esc close", &text_rows(&text, area), 0);
+        }
+        WordAsk::Set => {
+            let text = "Type the word that you agreed on in person, and press Enter. Four characters at least; the longer, \
+                        the harder it is to guess.";
+            draw_field(frame, area, "The agreed word   Esc close", text, &hidden, is_active);
+        }
+        WordAsk::Answer => {
+            let text = "They ask for the word that you agreed on. Type it, and press Enter. It is not sent: their device \
+                        only learns whether it is right. F10 declines.";
+            draw_field(frame, area, "Is it you?   Esc later", text, &hidden, is_active);
+        }
+    }
 }
 
 /// A box in the middle, as large as its content and the area allow. Scrolls no further than to its last row.

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use ratatui::crossterm::event::KeyEvent;
-use tacit_client_core::{Connection, Contact, ContactId, ContactState, Message, MessageId, Offer, Outcome};
+use tacit_client_core::{
+    AgreedWord, Connection, Contact, ContactId, ContactState, Crisis, Expectation, Message, MessageId, Offer, Outcome,
+    Terms,
+};
 
 use super::composer::Composer;
 use super::popup::Popup;
@@ -40,6 +43,14 @@ pub(crate) enum Input {
     Joined(ContactId),
     /// The offer that was asked for.
     Offer { contact: ContactId, offer: Offer },
+    /// What the practice's card says now, and what is to be shown for a crisis.
+    Care { contact: ContactId, expectation: Expectation, crisis: Crisis },
+    /// The crisis card that was asked for.
+    Crisis(Crisis),
+    /// The terms that were asked for.
+    Terms { contact: ContactId, terms: Terms },
+    /// How it stands with the agreed word, which was asked for.
+    Word { contact: ContactId, word: AgreedWord },
     /// A message could not be queued.
     NotSent { contact: ContactId, text: String, problem: String },
     /// Something else could not be done.
@@ -73,8 +84,34 @@ pub(crate) enum Effect {
     Consent(ContactId),
     /// The person does not agree, for good.
     Decline(ContactId),
+    /// Say what the practice's card means now.
+    Care(ContactId),
+    /// Give the crisis card.
+    Crisis(ContactId),
+    /// Give the terms that wait for consent.
+    Terms(ContactId),
+    /// The person agrees to the terms of this version.
+    Agree(ContactId, u64),
+    /// Say how it stands with the agreed word.
+    Word(ContactId),
+    /// Set the agreed word.
+    SetWord(ContactId, Secret),
+    /// Ask for the agreed word.
+    AskWord(ContactId),
+    /// Answer with a word, or decline to.
+    AnswerWord(ContactId, Option<Secret>),
     /// End the chat.
     Leave(Leave),
+}
+
+/// Something typed that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
 }
 
 /// How a person leaves.
@@ -88,6 +125,8 @@ pub(crate) enum Leave {
 #[derive(Debug)]
 pub(crate) struct Chat {
     pub(super) clock: Clock,
+    /// The time, for what ages; set before each picture.
+    pub(crate) now: u64,
     /// In the order of the list.
     pub(super) contacts: Vec<Contact>,
     pub(super) are_contacts_known: bool,
@@ -123,6 +162,11 @@ pub(super) struct Conversation {
     /// There is nothing older.
     pub(super) is_all: bool,
     pub(super) is_loading_older: bool,
+    /// What the practice's card means, if they are a practice.
+    pub(super) care: Option<(Expectation, Crisis)>,
+    /// Something was sent for which the crisis card is still to be shown; once, until the reason is another.
+    pub(super) is_crisis_due: bool,
+    pub(super) is_crisis_shown: bool,
     /// Rows up from the newest.
     pub(super) scroll: usize,
     pub(super) draft: Composer,
@@ -133,6 +177,7 @@ impl Chat {
     pub(crate) fn new(clock: Clock, wanted: Option<ContactId>) -> Self {
         Self {
             clock,
+            now: 0,
             contacts: Vec::new(),
             are_contacts_known: false,
             can_invite: false,
@@ -164,7 +209,22 @@ impl Chat {
     }
 }
 
-/// Whether messages can be written to a contact.
+/// Whether the pairing is such that messages can be written to a contact.
 pub(super) const fn can_write(contact: &Contact) -> bool {
     matches!(contact.state, ContactState::Joined | ContactState::Paired)
+}
+
+/// Whether a message can be written now.
+pub(super) const fn can_compose(contact: &Contact) -> bool {
+    can_write(contact) && !is_paused(contact) && !terms_wait_for_us(contact)
+}
+
+/// Whether either side pauses the conversation.
+pub(super) const fn is_paused(contact: &Contact) -> bool {
+    contact.care.paused_by_us.is_some() || contact.care.paused_by_them.is_some()
+}
+
+/// Whether terms wait for the consent of whoever sits here.
+pub(super) const fn terms_wait_for_us(contact: &Contact) -> bool {
+    can_write(contact) && contact.care.is_practice && contact.care.terms_waiting
 }

@@ -1,15 +1,17 @@
 //! How inputs change what the chat shows.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use tacit_client_core::{Contact, ContactId, ContactState, Message, MessageId};
+use tacit_client_core::{Contact, ContactId, ContactState, Crisis, CrisisReason, Expectation, Message, MessageId};
 
 use super::composer::Composer;
 use super::popup::Popup;
-use super::state::{Chat, Effect, Input, Leave, can_write};
+use super::state::{Chat, Effect, Input, Leave, can_compose, can_write, terms_wait_for_us};
 use crate::escape;
 
 const NOT_ENROLLED: &str = "This device cannot invite: it is not enrolled at a relay. Therapists enrol with a link from \
                             the relay's operator: tacit enrol LINK";
+const NO_CONVERSATION: &str = "There is no conversation yet, and so no crisis card of a practice. If you or somebody \
+                               else is in danger, call your local emergency number now.";
 const NO_WORDS_YET: &str = "There are no safety words yet: they exist once both sides were paired.";
 
 impl Chat {
@@ -24,7 +26,8 @@ impl Chat {
                 self.paste(&text);
                 Vec::new()
             }
-            Input::Tick => Vec::new(),
+            // The practice may have opened, or a message may have waited for too long.
+            Input::Tick => self.ask_for_care(),
             Input::TerminalGone => vec![Effect::Leave(Leave::Done)],
             Input::Contacts { contacts, can_invite } => {
                 self.can_invite = can_invite;
@@ -71,6 +74,25 @@ impl Chat {
                 }
                 Vec::new()
             }
+            Input::Care { contact, expectation, crisis } => {
+                self.set_care(contact, expectation, crisis);
+                Vec::new()
+            }
+            Input::Crisis(crisis) => {
+                self.popup = Some(Popup::Crisis { crisis, scroll: 0 });
+                Vec::new()
+            }
+            Input::Terms { contact, terms } => {
+                // Never over something that the person is just doing.
+                if self.popup.is_none() && self.selected.as_ref() == Some(&contact) {
+                    self.popup = Some(Popup::Terms { contact, terms, scroll: 0 });
+                }
+                Vec::new()
+            }
+            Input::Word { contact, word } => {
+                self.popup = Some(Popup::word(contact, word));
+                Vec::new()
+            }
             Input::NotSent { contact, text, problem } => {
                 self.problem = problem;
                 let draft = &mut self.conversations.entry(contact).or_default().draft;
@@ -90,6 +112,7 @@ impl Chat {
         let is_ended = |contact: &Contact| matches!(contact.state, ContactState::Ended(_));
         contacts.sort_by_key(|contact| (is_ended(contact), std::cmp::Reverse(contact.last_activity)));
         let state_before = self.contact().map(|contact| contact.state);
+        let waited_before = self.contact().is_some_and(terms_wait_for_us);
         self.contacts = contacts;
         self.are_contacts_known = true;
         if self.contact().is_none() {
@@ -103,7 +126,37 @@ impl Chat {
         {
             effects.push(Effect::Offer(contact.id.clone()));
         }
+        if let Some(contact) = self.contact()
+            && terms_wait_for_us(contact)
+            && !waited_before
+        {
+            effects.push(Effect::Terms(contact.id.clone()));
+        }
+        effects.extend(self.ask_for_care());
         effects
+    }
+
+    /// A practice's hours go on while nothing else happens.
+    fn ask_for_care(&self) -> Vec<Effect> {
+        let practice = self.contact().filter(|contact| contact.care.is_practice);
+        practice.map(|contact| Effect::Care(contact.id.clone())).into_iter().collect()
+    }
+
+    fn set_care(&mut self, contact: ContactId, expectation: Expectation, crisis: Crisis) {
+        let conversation = self.conversations.entry(contact.clone()).or_default();
+        let before = conversation.care.as_ref().and_then(|(_, crisis)| crisis.reason);
+        if before.is_some() != crisis.reason.is_some() {
+            conversation.is_crisis_shown = false;
+        }
+        // Whoever wrote to a practice that is closed, or waits for an answer that is overdue, is shown whom to call.
+        let is_overdue = matches!(crisis.reason, Some(CrisisReason::AnswerOverdue { .. }));
+        let is_due = crisis.reason.is_some() && (conversation.is_crisis_due || is_overdue);
+        conversation.care = Some((expectation, crisis.clone()));
+        if is_due && !conversation.is_crisis_shown && self.popup.is_none() && self.selected.as_ref() == Some(&contact) {
+            conversation.is_crisis_shown = true;
+            conversation.is_crisis_due = false;
+            self.popup = Some(Popup::Crisis { crisis, scroll: 0 });
+        }
     }
 
     /// What follows from a conversation being looked at: it is loaded, and what came is read.
@@ -152,7 +205,7 @@ impl Chat {
             if let Some(field) = popup.field() {
                 field.insert(&text.split_whitespace().collect::<Vec<_>>().join(" "));
             }
-        } else if self.contact().is_some_and(can_write)
+        } else if self.contact().is_some_and(can_compose)
             && let Some(conversation) = self.conversation_mut()
         {
             conversation.draft.insert(text);
@@ -166,8 +219,8 @@ impl Chat {
             KeyCode::Char('q') if is_control => return vec![Effect::Leave(Leave::Done)],
             KeyCode::Char('c') if is_control => return vec![Effect::Leave(Leave::Interrupted)],
             // Some terminals keep function keys for themselves.
-            KeyCode::Char(n @ '1'..='4') if is_alt => return self.function_key(n),
-            KeyCode::F(n @ 1..=4) => return self.function_key(char::from(b'0' + n)),
+            KeyCode::Char(n @ '1'..='6') if is_alt => return self.function_key(n),
+            KeyCode::F(n @ 1..=6) => return self.function_key(char::from(b'0' + n)),
             _ => {}
         }
         if let Some(popup) = self.popup.take() {
@@ -194,7 +247,7 @@ impl Chat {
             KeyCode::Enter => self.enter(),
             _ => {
                 let columns = self.seen.composer_columns;
-                if self.contact().is_some_and(can_write)
+                if self.contact().is_some_and(can_compose)
                     && let Some(conversation) = self.conversation_mut()
                 {
                     conversation.draft.edit(key, columns);
@@ -213,6 +266,14 @@ impl Chat {
             },
             '3' if self.can_invite => Some(Popup::InviteWhom(Composer::default())),
             '3' => Some(Popup::Say(NOT_ENROLLED)),
+            '5' => match self.contact() {
+                Some(contact) => return vec![Effect::Crisis(contact.id.clone())],
+                None => Some(Popup::Say(NO_CONVERSATION)),
+            },
+            '6' => match self.contact() {
+                Some(contact) if can_write(contact) => return vec![Effect::Word(contact.id.clone())],
+                _ => Some(Popup::Say(NO_WORDS_YET)),
+            },
             _ => Some(Popup::JoinWhich(Composer::default())),
         };
         Vec::new()
@@ -224,9 +285,12 @@ impl Chat {
         match contact.state {
             ContactState::Consenting => vec![Effect::Offer(id)],
             ContactState::Opening | ContactState::Invited => vec![Effect::ShowInvite(id)],
+            ContactState::Joined | ContactState::Paired if terms_wait_for_us(contact) => vec![Effect::Terms(id)],
+            ContactState::Joined | ContactState::Paired if !can_compose(contact) => Vec::new(),
             ContactState::Joined | ContactState::Paired => match self.conversation_mut() {
                 Some(conversation) if !conversation.draft.text().trim().is_empty() => {
                     conversation.scroll = 0;
+                    conversation.is_crisis_due = true;
                     vec![Effect::Send { contact: id, text: conversation.draft.take() }]
                 }
                 _ => Vec::new(),
@@ -243,7 +307,9 @@ impl Chat {
         let at = at.and_then(|at| isize::try_from(at).ok()).unwrap_or(0);
         let next = usize::try_from((at + by).rem_euclid(count)).unwrap_or(0);
         self.selected = self.contacts.get(next).map(|contact| contact.id.clone());
-        self.look()
+        let mut effects = self.look();
+        effects.extend(self.ask_for_care());
+        effects
     }
 
     fn page_up(&mut self) -> Vec<Effect> {

@@ -10,6 +10,7 @@ use std::thread;
 use tacit_client_core::{Client, ContactId, EnrolmentState, Event, Listener};
 
 use super::state::{Effect, Input};
+use crate::clock;
 use crate::failure::Failure;
 
 /// Messages read at once.
@@ -184,6 +185,39 @@ impl<T: Fn(Input)> Bench<T> {
             }
             Effect::Decline(contact) => {
                 client.decline(contact)?;
+                self.are_contacts_stale = true;
+            }
+            Effect::Care(contact) => {
+                let now = clock::now();
+                let expectation = client.expectation(contact.clone(), now)?;
+                let crisis = client.crisis(contact.clone(), clock::locale(), false, now)?;
+                (self.tell)(Input::Care { contact, expectation, crisis });
+            }
+            Effect::Crisis(contact) => {
+                let crisis = client.crisis(contact, clock::locale(), true, clock::now())?;
+                (self.tell)(Input::Crisis(crisis));
+            }
+            Effect::Terms(contact) => {
+                let terms = client.contact_terms(contact.clone())?;
+                (self.tell)(Input::Terms { contact, terms });
+            }
+            Effect::Agree(contact, version) => {
+                client.agree(contact.clone(), version)?;
+                self.stale.insert(contact);
+                self.are_contacts_stale = true;
+            }
+            Effect::Word(contact) => {
+                let word = client.agreed_word(contact.clone())?;
+                (self.tell)(Input::Word { contact, word });
+            }
+            Effect::SetWord(contact, word) => client.set_agreed_word(contact, Some(word.0))?,
+            Effect::AskWord(contact) => {
+                client.ask_word(contact.clone())?;
+                self.stale.insert(contact);
+            }
+            Effect::AnswerWord(contact, word) => {
+                client.answer_word(contact.clone(), word.map(|word| word.0))?;
+                self.stale.insert(contact);
                 self.are_contacts_stale = true;
             }
             // The loop's own.

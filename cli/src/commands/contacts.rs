@@ -3,6 +3,8 @@
 use tacit_client_core::{Contact, ContactState};
 
 use crate::args;
+use crate::care::words;
+use crate::clock;
 use crate::describe;
 use crate::escape;
 use crate::failure::Failure;
@@ -44,6 +46,10 @@ fn plain(contact: &Contact) -> String {
     }
     if contact.unread > 0 {
         line.push_str(&format!(", {} unread", contact.unread));
+    }
+    let ageing = words::ageing(&contact.care, clock::now());
+    if !ageing.is_empty() {
+        line.push_str(&format!(", {ageing}"));
     }
     let sentence = describe::state_sentence(contact.state);
     let more = describe::warnings(contact);

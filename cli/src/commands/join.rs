@@ -7,6 +7,8 @@ use tacit_client_core::{Contact, ContactId, ContactState, Offer, WaitError};
 
 use crate::args;
 use crate::ask;
+use crate::care::words;
+use crate::clock::Clock;
 use crate::escape;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -24,7 +26,7 @@ pub(super) fn run(session: &Session, args: &args::Join, output: Output) -> Resul
     let within = args.patience.timeout;
     if claimed(session, &changes, &id, within)? == ContactState::Consenting {
         let offer = client.offer(id.clone())?;
-        if !args.accept_terms && !agrees(&offer, output)? {
+        if !args.accept_terms && !agrees(&offer, &session.clock, output)? {
             return Err(Failure::TermsNotAccepted(Box::new(offer)));
         }
         client.consent(id.clone())?;
@@ -73,11 +75,13 @@ fn joined(session: &Session, changes: &Changes, id: &ContactId, within: Duration
     }
 }
 
-fn agrees(offer: &Offer, output: Output) -> Result<bool, Failure> {
+fn agrees(offer: &Offer, clock: &Clock, output: Output) -> Result<bool, Failure> {
     if output.is_json() {
         return Ok(false);
     }
-    output.note(&format!("{} invites you.\n\n{}\n", escape::line(&offer.from), escape::block(&offer.terms)));
+    let card = words::offered(offer, clock);
+    let card = if card.is_empty() { card } else { format!("\n\n{card}") };
+    output.note(&format!("{} invites you.{card}\n\n{}\n", escape::line(&offer.from), escape::block(&offer.terms)));
     if !ask::is_anyone_there() {
         return Ok(false);
     }

@@ -19,7 +19,7 @@ use crate::args::{Args, Command};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session::{NewHome, Session};
-use crate::{chat, demo};
+use crate::{care, chat, demo};
 
 /// Carries out the command line.
 pub(crate) fn run(args: Args, output: &Output) -> Result<(), Failure> {
@@ -45,6 +45,17 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Delete(delete) => retention::delete(&known()?, delete, output),
         Command::Backup(backup) => backup::backup(&known()?, backup, output),
         Command::Restore(restore) => backup::restore(&args, restore, output),
+        Command::CheckConsent(file) => care::check_consent(file, output),
+        Command::Practice(_)
+        | Command::Hours(_)
+        | Command::Crisis(_)
+        | Command::Terms(_)
+        | Command::Consent(_)
+        | Command::Pause(_)
+        | Command::Resume(_)
+        | Command::Discharge(_)
+        | Command::Word(_)
+        | Command::Notifications(_) => care::run(&known()?, &args.command, output),
         Command::Passphrase(passphrase) => keys::passphrase(&args, passphrase, output),
         Command::Check => keys::check(&known()?, output),
         Command::Erase(erase) => keys::erase(&args, erase, output),

@@ -3,10 +3,13 @@
 use std::io::{self, BufRead};
 use std::time::{Duration, Instant};
 
-use tacit_client_core::{Client, Contact, MessageId, Outcome, WaitError};
+use tacit_client_core::{Availability, Client, Contact, MessageId, Outcome, WaitError};
 
 use crate::args::{self, Wait};
+use crate::care::{Expected, words};
+use crate::clock;
 use crate::describe;
+use crate::escape;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::record::Sent;
@@ -15,6 +18,14 @@ use crate::session::{Session, millis};
 pub(super) fn run(session: &Session, args: &args::Send, output: Output) -> Result<(), Failure> {
     let contact = session.pick(&args.contact)?;
     let wait = args.wait.unwrap_or(Wait::Accepted);
+    let expectation = |at| session.client().expectation(contact.id.clone(), at);
+    // Before it is sent: whoever writes to somebody who is not there must know it.
+    let before = expectation(clock::now())?;
+    if matches!(before.availability, Availability::Closed { .. }) {
+        output.note(&words::expectation(&before, &session.clock));
+        let label = escape::line(&contact.label);
+        output.note(&format!("If it cannot wait: tacit crisis '{label}'"));
+    }
     if wait != Wait::None {
         session.start()?;
     }
@@ -29,7 +40,14 @@ pub(super) fn run(session: &Session, args: &args::Send, output: Output) -> Resul
     for id in queued {
         let message = session.client().message(id)?;
         let outcome = message.outcome;
-        output.answer(&Sent::new(&message, outcome), || describe::outcome_words(outcome, &session.clock))?;
+        let expectation = expectation(message.sent_at)?;
+        let is_said = expectation.availability != Availability::Unknown || expectation.answer_by.is_some();
+        let answer_by = words::answer_by(&expectation, &session.clock);
+        let expected = is_said.then(|| Expected::from(expectation));
+        output.answer(&Sent::new(&message, outcome, expected), || {
+            let became = describe::outcome_words(outcome, &session.clock);
+            if answer_by.is_empty() { became } else { format!("{became}. {answer_by}") }
+        })?;
         if !is_enough(outcome, args.wait) {
             worst = Some(outcome);
         }

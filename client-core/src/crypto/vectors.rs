@@ -9,9 +9,11 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 mod boxes;
+mod hours;
 mod pairings;
 mod ratchet;
 mod resets;
+mod statements;
 
 /// Compares a file with what the code makes of it, or writes it if that was asked for.
 pub(crate) fn check(file: &str, made: &Value) {

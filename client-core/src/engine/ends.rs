@@ -175,6 +175,10 @@ impl Engine {
         why: Refusal,
     ) -> Result<(), TurnError> {
         self.links.remove(&row.key);
+        if let (Refusal::Gone | Refusal::NotAllowed, State::Leaving(ended)) = (why, row.state) {
+            // We said farewell, and there is nothing left to be closed.
+            return self.end(tx, &row.key, ended, false);
+        }
         match (why, tried) {
             (why, _) if why.is_retry() => {
                 self.links.insert(row.key, Link::Later(now.steady + RETRY_MS));
@@ -277,6 +281,10 @@ impl Engine {
                     ClosedWhy::Unclaimed if !state.is_some_and(State::is_unclaimed) => return Err(TurnError::Protocol),
                     ClosedWhy::Unclaimed => EndedWhy::Unclaimed,
                 };
+                let why = match state {
+                    Some(State::Leaving(ours)) => ours,
+                    _ => why,
+                };
                 // Our own close is the answer, after which the relay forgets the channel.
                 self.end(tx, &contact, why, true)
             }
@@ -319,6 +327,8 @@ impl Engine {
             return Ok(());
         };
         match row.state {
+            // Whoever unpaired takes nothing more.
+            State::Leaving(EndedWhy::ByUs) => Ok(()),
             State::Opening | State::Claiming | State::Ended(_) | State::Consenting => Ok(()),
             State::AwaitingOffer => {
                 let step = pairing::receive_offer_part(tx, &row, &sealed)?;
@@ -328,7 +338,7 @@ impl Engine {
                 let step = pairing::receive_accept(tx, &row, &sealed, now.wall, rng)?;
                 self.stepped(tx, &contact, step)
             }
-            State::Joined | State::Paired => {
+            State::Joined | State::Paired | State::Leaving(_) => {
                 let received = conversation::receive(tx, &row, &sealed, now.wall, rng)?;
                 if let Some(message) = received.message {
                     let message = hex::encode(message);

@@ -6,6 +6,7 @@ use tacit_proto::limits::MAX_HOLD;
 
 use super::{Engine, InFlight, Link, NEVER, Now, PIPELINE, Pending, RETRY_MS, ROOM_MS, TurnError};
 use crate::conversation::{Sealing, seal_outgoing};
+use crate::life_cycle;
 use crate::store::{ContactKey, ContactRow, Kind, State, Tx};
 
 impl Engine {
@@ -17,6 +18,13 @@ impl Engine {
         for row in tx.contacts_with_work(self.relay)? {
             let Some(Link::Attached(handle)) = self.links.get(&row.key) else { continue };
             let handle = *handle;
+            if let State::Leaving(why) = row.state
+                && life_cycle::may_go(tx, &row, why, now.wall)?
+            {
+                self.end(tx, &row.key, why, true)?;
+                self.close(row.key, handle);
+                continue;
+            }
             if row.close_due {
                 self.close(row.key, handle);
                 continue;
@@ -36,7 +44,7 @@ impl Engine {
     fn owe_receipt(&mut self, tx: &Tx<'_>, row: &ContactRow) -> Result<(), TurnError> {
         let rides = |kind| tx.is_outgoing(&row.key, kind);
         let rides = rides(Kind::Receipt)? || rides(Kind::Message)? || rides(Kind::SealingKey)?;
-        if row.receipt_due && row.state.can_send() && !rides {
+        if row.receipt_due && row.state.can_seal() && !rides {
             tx.enqueue(&row.key, Kind::Receipt, None, None)?;
         }
         Ok(())

@@ -30,6 +30,19 @@ pub(crate) struct CareRow {
     pub(crate) peer_key: SigningPublic,
 }
 
+/// Who pauses a conversation, and since when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pauses {
+    pub(crate) by_us: Option<Timestamp>,
+    pub(crate) by_them: Option<Timestamp>,
+}
+
+impl Pauses {
+    pub(crate) const fn is_paused(self) -> bool {
+        self.by_us.is_some() || self.by_them.is_some()
+    }
+}
+
 impl Tx<'_> {
     /// The key of this device's own statements, as a practice.
     pub(crate) fn practice_key(&self) -> Result<Option<SigningKey>, StoreError> {
@@ -97,6 +110,31 @@ impl Tx<'_> {
             (contact, care.pairing, care.signing_key.as_ref().map(|key| *key.secret_bytes()), care.peer_key.to_bytes()),
         )?;
         Ok(())
+    }
+
+    /// Who pauses the conversation.
+    pub(crate) fn pauses(&self, contact: &ContactKey) -> Result<Pauses, StoreError> {
+        let sql = "SELECT paused_by_us, paused_by_them FROM care WHERE contact = ?1";
+        let found = self.row(sql, [contact], |row| Ok(Pauses { by_us: row.get(0)?, by_them: row.get(1)? }))?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Pauses from this side, or not, and gives the number of that.
+    pub(crate) fn set_paused_by_us(&self, contact: &ContactKey, since: Option<Timestamp>) -> Result<u64, StoreError> {
+        let sql = "UPDATE care SET paused_by_us = ?2, pauses_out = pauses_out + 1 WHERE contact = ?1
+            RETURNING pauses_out";
+        self.row(sql, (contact, since), |row| row.get(0))?.ok_or(StoreError::Damaged)
+    }
+
+    /// What the other side says of its pause; false if it said something newer before.
+    pub(crate) fn set_paused_by_them(
+        &self,
+        contact: &ContactKey,
+        number: u64,
+        since: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE care SET paused_by_them = ?3, pauses_in = ?2 WHERE contact = ?1 AND pauses_in < ?2";
+        Ok(self.execute(sql, (contact, number, since))? > 0)
     }
 
     /// The paired contacts of whom this device is the practice.

@@ -28,6 +28,8 @@ pub(crate) enum State {
     Joined,
     Paired,
     Ended(EndedWhy),
+    /// Ended as far as people see: the farewell, or the receipt of theirs, is still to be handed over.
+    Leaving(EndedWhy),
 }
 
 impl State {
@@ -42,6 +44,7 @@ impl State {
             Self::Paired => (7, None),
             Self::Ended(why) => (8, Some(why.number())),
             Self::Offering => (9, None),
+            Self::Leaving(why) => (10, Some(why.number())),
         }
     }
 
@@ -56,6 +59,7 @@ impl State {
             7 => Self::Paired,
             8 => Self::Ended(ended.and_then(EndedWhy::from_number).ok_or(rusqlite::Error::InvalidQuery)?),
             9 => Self::Offering,
+            10 => Self::Leaving(ended.and_then(EndedWhy::from_number).ok_or(rusqlite::Error::InvalidQuery)?),
             _ => return Err(rusqlite::Error::InvalidQuery),
         })
     }
@@ -69,7 +73,7 @@ impl State {
             Self::Consenting => ContactState::Consenting,
             Self::Joined => ContactState::Joined,
             Self::Paired => ContactState::Paired,
-            Self::Ended(why) => ContactState::Ended(why),
+            Self::Ended(why) | Self::Leaving(why) => ContactState::Ended(why),
         }
     }
 
@@ -78,14 +82,19 @@ impl State {
         matches!(self, Self::Opening | Self::Offering | Self::Invited | Self::Claiming)
     }
 
-    /// Whether messages can be sealed.
+    /// Whether people can write.
     pub(crate) const fn can_send(self) -> bool {
         matches!(self, Self::Joined | Self::Paired)
+    }
+
+    /// Whether boxes can be sealed.
+    pub(crate) const fn can_seal(self) -> bool {
+        matches!(self, Self::Joined | Self::Paired | Self::Leaving(_))
     }
 }
 
 impl EndedWhy {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::InviteUsed,
         Self::InviteExpired,
         Self::Unclaimed,
@@ -95,6 +104,8 @@ impl EndedWhy {
         Self::NoPermit,
         Self::BadOffer,
         Self::NotRestored,
+        Self::Discharged,
+        Self::DischargedByPeer,
     ];
 
     const fn number(self) -> i64 {
@@ -365,7 +376,7 @@ impl Tx<'_> {
     pub(crate) fn contacts_with_work(&self, relay: RelayId) -> Result<Vec<ContactRow>, StoreError> {
         let sql = format!(
             "SELECT {ROW} FROM contacts WHERE relay = ?1
-                 AND (receipt_due OR close_due OR EXISTS (SELECT 1 FROM outbox WHERE contact = contacts.id))"
+                 AND (receipt_due OR close_due OR state = 10 OR EXISTS (SELECT 1 FROM outbox WHERE contact = contacts.id))"
         );
         self.rows(&sql, [relay], contact_row)
     }
@@ -509,6 +520,10 @@ const PUBLIC: &str = "SELECT id, label, state, ended, verified, remote_invite, i
     (SELECT min(max(min(sent_at, stored_at), stored_at - 7776000000)) FROM messages WHERE contact = contacts.id
         AND direction = 1 AND outcome = 3 AND kind NOT BETWEEN 30 AND 69),
     coalesce((SELECT always FROM notified WHERE contact = contacts.id), 0),
+    (SELECT paused_by_us FROM care WHERE contact = contacts.id),
+    (SELECT paused_by_them FROM care WHERE contact = contacts.id),
+    EXISTS (SELECT 1 FROM word_questions WHERE contact = contacts.id AND NOT ours AND word_questions.state = 0),
+    end_number = 2,
     wedged, EXISTS (SELECT 1 FROM resets WHERE contact = contacts.id), reset_at, reset_by_peer, tells_reads,
     peer_tells_reads
     FROM contacts";
@@ -526,15 +541,23 @@ fn public(row: &Row<'_>) -> rusqlite::Result<Contact> {
         unread: row.get(9)?,
         missing: row.get::<_, i64>(10)?.max(0).unsigned_abs(),
         last_activity: row.get(11)?,
-        care: CareState { terms_waiting: row.get(12)?, oldest_unread: row.get(13)?, always_notify: row.get(14)? },
+        care: CareState {
+            terms_waiting: row.get(12)?,
+            oldest_unread: row.get(13)?,
+            always_notify: row.get(14)?,
+            paused_by_us: row.get(15)?,
+            paused_by_them: row.get(16)?,
+            word_asked: row.get(17)?,
+            is_practice: row.get(18)?,
+        },
         session: SessionState {
-            wedged: row.get(15)?,
-            resetting: row.get(16)?,
-            last_reset: match row.get(17)? {
-                Some(at) => Some(LastReset { at, by_peer: row.get(18)? }),
+            wedged: row.get(19)?,
+            resetting: row.get(20)?,
+            last_reset: match row.get(21)? {
+                Some(at) => Some(LastReset { at, by_peer: row.get(22)? }),
                 None => None,
             },
         },
-        read_receipts: ReadReceipts { ours: row.get(19)?, theirs: row.get(20)? },
+        read_receipts: ReadReceipts { ours: row.get(23)?, theirs: row.get(24)? },
     })
 }

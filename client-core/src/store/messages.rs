@@ -202,10 +202,22 @@ impl Tx<'_> {
     pub(crate) fn refuse_unsent(&self, contact: &ContactKey) -> Result<(), StoreError> {
         self.execute(
             "UPDATE messages INDEXED BY messages_open SET outcome = ?2, refused_why = 1
-             WHERE contact = ?1 AND direction = 2 AND outcome IN (1, 2, 5) AND outcome = ?3",
+             WHERE contact = ?1 AND direction = 2 AND outcome IN (1, 2, 5) AND outcome = ?3
+                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE message = messages.id)",
             (contact, REFUSED, QUEUED),
         )?;
         Ok(())
+    }
+
+    /// Whether something of ours is still to be handed over, or waits at the relay for the other device.
+    pub(crate) fn is_awaited(&self, contact: &ContactKey, now: Timestamp) -> Result<bool, StoreError> {
+        let awaited = self.row(
+            "SELECT 1 FROM messages WHERE contact = ?1 AND direction = ?2
+                 AND (outcome = ?3 OR outcome = ?4 AND accepted_until >= ?5) LIMIT 1",
+            (contact, OUT, QUEUED, ACCEPTED, now),
+            |_| Ok(()),
+        )?;
+        Ok(awaited.is_some())
     }
 
     /// The other side ended it, and had said before what it has: the rest will not reach it.
@@ -295,7 +307,7 @@ impl Tx<'_> {
             Body::Text(text) => (TEXT, text.clone()),
             Body::Retention(retention) => Note::Retention { retention: *retention }.to_stored(),
             Body::Deleted => Note::Deleted.to_stored(),
-            Body::Statement(_) => (HIDDEN, String::new()),
+            Body::Statement(_) | Body::Pause(_) | Body::WordQuestion(_) | Body::WordReply(_) => (HIDDEN, String::new()),
             Body::Unknown => (UNKNOWN, String::new()),
         };
         self.set_receipt_due(contact, true)?;

@@ -11,7 +11,7 @@ use super::open_error;
 use crate::error::OpenError;
 
 /// Step 1 is the schema of version 1, and so on.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     include_str!("schema.sql"),
     include_str!("migrations/delivery.sql"),
     include_str!("migrations/care.sql"),
@@ -19,6 +19,7 @@ const STEPS: [&str; 7] = [
     include_str!("migrations/resets.sql"),
     include_str!("migrations/retention.sql"),
     include_str!("migrations/restore.sql"),
+    include_str!("migrations/life_cycle.sql"),
 ];
 
 /// The version that this code reads and writes.

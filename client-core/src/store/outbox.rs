@@ -132,6 +132,17 @@ impl Tx<'_> {
         Ok(found.is_some())
     }
 
+    pub(crate) fn nothing_is_outgoing(&self, contact: &ContactKey) -> Result<bool, StoreError> {
+        let found = self.row("SELECT 1 FROM outbox WHERE contact = ?1 LIMIT 1", [contact], |_| Ok(()))?;
+        Ok(found.is_none())
+    }
+
+    /// Refuses what was never sealed. What was may be at the relay already, and goes on.
+    pub(crate) fn drop_unsealed(&self, contact: &ContactKey) -> Result<(), StoreError> {
+        self.execute("DELETE FROM outbox WHERE contact = ?1 AND box IS NULL", [contact])?;
+        self.refuse_unsent(contact)
+    }
+
     /// Whether a relay still is to be handed something.
     pub(crate) fn outbox_is_empty(&self, relay: RelayId) -> Result<bool, StoreError> {
         let found = self.row(
