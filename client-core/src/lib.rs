@@ -15,6 +15,7 @@ mod error;
 mod life_cycle;
 mod lock;
 mod net;
+mod network;
 mod note;
 mod notifications;
 mod pairing;
@@ -48,9 +49,10 @@ pub use client::crisis::Crisis;
 pub use client::terms::Consent;
 pub use content::MAX_TEXT;
 pub use error::{
-    AuthorityError, CardError, ContactError, EnrolError, InviteError, JoinError, OpenError, ResetError, SendError,
+    AuthorityError, CardError, ContactError, EnrolError, InviteError, JoinError, NetworkError, OpenError, ResetError, SendError,
     SettingsError, StoreError, WaitError,
 };
+pub use network::NetworkSettings;
 pub use note::Note;
 pub use store::StoreKey;
 pub use tacit_proto::link::{AddressError, LinkError};
