@@ -3,6 +3,7 @@
 pub(crate) mod crisis;
 mod delivery;
 mod life_cycle_calls;
+mod network;
 mod notifications;
 mod practice;
 pub(crate) mod terms;
@@ -424,14 +425,14 @@ impl Client {
     /// [`WaitError::TimedOut`] says what is in the way.
     pub fn wait_settled(&self, timeout_ms: u64) -> Result<(), WaitError> {
         self.wait(timeout_ms, || {
-            let (relays, others) = self.read::<_, StoreError>(|tx| {
-                let relays = tx.relays_in_use()?;
-                let nothing_waits = relays
-                    .iter()
-                    .try_fold(true, |nothing, relay| Ok::<_, StoreError>(nothing && tx.outbox_is_empty(relay.id)?))?;
-                Ok((relays, nothing_waits && tx.lease()?.is_some_and(|lease| lease.settled)))
+            let (planned, others) = self.read::<_, StoreError>(|tx| {
+                let planned = crate::network::plan(tx, &tx.network()?)?;
+                let nothing_waits = planned.iter().try_fold(true, |nothing, (relay, _)| {
+                    Ok::<_, StoreError>(nothing && tx.outbox_is_empty(relay.id)?)
+                })?;
+                Ok((planned, nothing_waits && tx.lease()?.is_some_and(|lease| lease.settled)))
             })?;
-            Ok(self.shared.is_settled(&relays).unwrap_or(others).then_some(()))
+            Ok(self.shared.is_settled(&planned).unwrap_or(others).then_some(()))
         })
     }
 

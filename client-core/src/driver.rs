@@ -17,9 +17,10 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::engine::{Engine, Now, TurnError};
+use crate::engine::{Engine, Now, Scope, TurnError};
 use crate::error::StoreError;
 use crate::net::{Authority, NetError, Wire};
+use crate::network::{self, NetworkSettings, Proxy};
 use crate::notifications;
 use crate::pulse::{BACKOFF_MAX, BACKOFF_MIN, Backoff, PONG_MS, Pulse, Quiet, jittered};
 use crate::store::{Holder, RENEW_MS, RelayId, RelayRow, Store};
@@ -51,16 +52,19 @@ pub(crate) struct Shared {
     pub(crate) stop: watch::Sender<bool>,
 }
 
+/// One connection: to which relay, and what it carries.
+type LineId = (RelayId, Scope);
+
 /// How things stand, for whoever asks.
 #[derive(Default)]
 struct Status {
     running: bool,
     has_lease: bool,
-    relays: HashMap<RelayId, RelayStatus>,
+    lines: HashMap<LineId, LineStatus>,
 }
 
 #[derive(Default)]
-struct RelayStatus {
+struct LineStatus {
     online: bool,
     problem: String,
     /// The count of changes up to which everything was exchanged.
@@ -110,23 +114,25 @@ impl Shared {
         if !status.has_lease {
             return Connection::InOtherProcess;
         }
-        match status.relays.values().find(|relay| !relay.online) {
-            Some(relay) => Connection::Offline { problem: relay.problem.clone() },
-            None if status.relays.is_empty() => Connection::Offline { problem: String::new() },
+        match status.lines.values().find(|line| !line.online) {
+            Some(line) => Connection::Offline { problem: line.problem.clone() },
+            None if status.lines.is_empty() => Connection::Offline { problem: String::new() },
             None => Connection::Online,
         }
     }
 
-    /// Whether this process is connected and exchanged everything, with all of these relays, since its last change.
+    /// Whether this process is connected and exchanged everything, on all of these connections, since its last change.
     /// None if another process is the connected one.
-    pub(crate) fn is_settled(&self, relays: &[RelayRow]) -> Option<bool> {
+    pub(crate) fn is_settled(&self, planned: &[(RelayRow, Scope)]) -> Option<bool> {
         let now = *self.changes.borrow();
         let status = self.status();
         if status.running && !status.has_lease {
             return None;
         }
-        let settled = |relay: &RelayRow| status.relays.get(&relay.id).is_some_and(|relay| relay.settled == Some(now));
-        Some(status.running && relays.iter().all(settled))
+        let settled = |(relay, scope): &(RelayRow, Scope)| {
+            status.lines.get(&(relay.id, *scope)).is_some_and(|line| line.settled == Some(now))
+        };
+        Some(status.running && planned.iter().all(settled))
     }
 
     /// Waits for a change of anything here, or a while.
@@ -167,6 +173,19 @@ struct Driver {
     started: Instant,
     /// A message came, so that there may be something to notify of.
     has_news: Cell<bool>,
+}
+
+/// A connection that is to be kept up.
+struct Line {
+    relay: RelayRow,
+    scope: Scope,
+    proxy: Option<Proxy>,
+}
+
+impl Line {
+    const fn id(&self) -> LineId {
+        (self.relay.id, self.scope)
+    }
 }
 
 /// Why a connection ended without a fault.
@@ -212,8 +231,9 @@ impl Driver {
         // Held for as long as this client runs; the operating system lets go of it when the process dies.
         let lock = File::create(self.shared.home.join(LEASE_FILE)).ok();
         let mut locked = false;
-        let mut relays: HashMap<RelayId, AbortHandle> = HashMap::new();
+        let mut lines: HashMap<LineId, AbortHandle> = HashMap::new();
         let mut tasks = JoinSet::new();
+        let mut network = NetworkSettings::default();
         let mut renewed: Option<(Instant, bool)> = None;
         let mut hourly: Option<Instant> = None;
         let mut version = self.store.borrow().data_version().unwrap_or_default();
@@ -238,7 +258,7 @@ impl Driver {
                     Ok(false) | Err(_) => {
                         renewed = None;
                         tasks.abort_all();
-                        relays.clear();
+                        lines.clear();
                         self.update(|status| *status = Status { running: true, ..Status::default() });
                     }
                 }
@@ -248,15 +268,15 @@ impl Driver {
                     hourly = Some(Instant::now());
                     self.tidy();
                 }
-                self.start_relays(&mut relays, &mut tasks);
+                self.start_lines(&mut network, &mut lines, &mut tasks);
             }
             tokio::select! {
                 _ = stop.changed() => break,
                 () = sleep(POLL) => {}
                 Some(ended) = tasks.join_next() => {
                     // The lease tells who may connect; look before connecting again.
-                    if let Ok(relay) = ended {
-                        relays.remove(&relay);
+                    if let Ok(line) = ended {
+                        lines.remove(&line);
                         renewed = None;
                     }
                 }
@@ -300,8 +320,8 @@ impl Driver {
     }
 
     fn everything_is_settled(&self) -> bool {
-        let relays = self.store.borrow_mut().read(|tx| tx.relays_in_use());
-        relays.is_ok_and(|relays| self.shared.is_settled(&relays) == Some(true))
+        let planned = self.store.borrow_mut().read::<_, StoreError>(|tx| network::plan(tx, &tx.network()?));
+        planned.is_ok_and(|planned| self.shared.is_settled(&planned) == Some(true))
     }
 
     fn take_lease(&self, settled: bool, others_are_dead: bool) -> Result<bool, StoreError> {
@@ -309,28 +329,43 @@ impl Driver {
         self.store.borrow_mut().change(|tx| tx.take_lease(holder, wall_clock(), settled, others_are_dead))
     }
 
-    fn start_relays(self: &Rc<Self>, running: &mut HashMap<RelayId, AbortHandle>, tasks: &mut JoinSet<RelayId>) {
-        let Ok(relays) = self.store.borrow_mut().read::<_, StoreError>(|tx| tx.relays_in_use()) else { return };
-        let gone: Vec<_> = running.keys().filter(|id| relays.iter().all(|relay| relay.id != **id)).copied().collect();
+    fn start_lines(
+        self: &Rc<Self>,
+        network: &mut NetworkSettings,
+        running: &mut HashMap<LineId, AbortHandle>,
+        tasks: &mut JoinSet<LineId>,
+    ) {
+        let planned = self.store.borrow_mut().read::<_, StoreError>(|tx| {
+            let network = tx.network()?;
+            Ok((network::plan(tx, &network)?, network))
+        });
+        let Ok((planned, wanted)) = planned else { return };
+        let is_wanted =
+            |id: &LineId| *network == wanted && planned.iter().any(|(relay, scope)| (relay.id, *scope) == *id);
+        let gone: Vec<_> = running.keys().filter(|id| !is_wanted(id)).copied().collect();
         for id in gone {
             if let Some(task) = running.remove(&id) {
                 task.abort();
             }
-            self.update(|status| drop(status.relays.remove(&id)));
+            self.update(|status| drop(status.lines.remove(&id)));
         }
-        for relay in relays {
-            let id = relay.id;
-            running.entry(id).or_insert_with(|| tasks.spawn_local(Rc::clone(self).keep_connected(relay)));
+        let proxy = wanted.proxy.as_deref().map(Proxy::parse).transpose();
+        *network = wanted;
+        // What was written by a newer version, perhaps. Nothing goes past a proxy.
+        let Ok(proxy) = proxy else { return };
+        for (relay, scope) in planned {
+            let line = Line { relay, scope, proxy: proxy.clone() };
+            running.entry(line.id()).or_insert_with(|| tasks.spawn_local(Rc::clone(self).keep_connected(line)));
         }
     }
 
     /// Connects to one relay, again and again, until told to stop or superseded.
-    async fn keep_connected(self: Rc<Self>, relay: RelayRow) -> RelayId {
+    async fn keep_connected(self: Rc<Self>, line: Line) -> LineId {
         let mut stop = self.shared.stop.subscribe();
         let mut backoff = Backoff::new();
         loop {
             let mut greeted = false;
-            let result = self.session(&relay, &mut greeted).await;
+            let result = self.session(&line, &mut greeted).await;
             // A relay that breaks the protocol right after its greeting is not asked once a second for ever.
             if greeted && !result.as_ref().is_err_and(SessionError::is_violation) {
                 backoff.reset();
@@ -338,33 +373,33 @@ impl Driver {
             let mut rng = UnwrapErr(SysRng);
             let (problem, pause) = match result {
                 Ok(Finished::Stopped) | Err(SessionError::Turn(TurnError::NotTheHolder)) => {
-                    self.offline(&relay, String::new());
-                    return relay.id;
+                    self.offline(&line, String::new());
+                    return line.id();
                 }
                 Ok(Finished::Restarting(pause)) => ("the relay is restarting".to_owned(), jittered(pause, &mut rng)),
                 Err(error) => (error.to_string(), backoff.next(&mut rng)),
             };
-            self.offline(&relay, problem);
+            self.offline(&line, problem);
             tokio::select! {
-                _ = stop.changed() => return relay.id,
+                _ = stop.changed() => return line.id(),
                 () = sleep(pause) => {}
             }
         }
     }
 
-    fn offline(&self, relay: &RelayRow, problem: String) {
+    fn offline(&self, line: &Line, problem: String) {
         self.update(|status| {
-            status.relays.insert(relay.id, RelayStatus { online: false, problem, settled: None });
+            status.lines.insert(line.id(), LineStatus { online: false, problem, settled: None });
         });
     }
 
-    async fn session(&self, relay: &RelayRow, greeted: &mut bool) -> Result<Finished, SessionError> {
+    async fn session(&self, line: &Line, greeted: &mut bool) -> Result<Finished, SessionError> {
         let mut stop = self.shared.stop.subscribe();
         let mut changes = self.shared.changes.subscribe();
         let authority = self.shared.authority();
         let mut wire = tokio::select! {
             _ = stop.changed() => return Ok(Finished::Stopped),
-            wire = Wire::connect(&relay.place, authority.as_ref()) => wire?,
+            wire = Wire::connect(&line.relay.place, authority.as_ref(), line.proxy.as_ref()) => wire?,
         };
         let first = timeout(Duration::from_millis(PONG_MS), wire.receive()).await.map_err(|_| NetError::TimedOut)??;
         let mut first = first.into_iter();
@@ -372,16 +407,22 @@ impl Driver {
             return Err(NetError::NotARelay.into());
         };
         *greeted = true;
-        let mut engine = Engine::new(relay.id, self.shared.holder, *welcome);
+        let mut engine = Engine::new(line.relay.id, line.scope, self.shared.holder, *welcome);
         let mut frames: Vec<_> = first.collect();
         let mut pulse = Pulse::new(self.now().steady);
+        // Connections that carry one channel each do not see what another one was told for all.
+        let mut concerns_all = line.scope != Scope::All;
         loop {
             let count = *changes.borrow_and_update();
+            concerns_all |= line.scope == Scope::Enrolments && !frames.is_empty();
             let now = self.now();
             let output = self
                 .store
                 .borrow_mut()
                 .change(|tx| engine.turn(tx, now, &mut UnwrapErr(SysRng), std::mem::take(&mut frames)))?;
+            if std::mem::take(&mut concerns_all) {
+                self.shared.note_change();
+            }
             wire.send(output.frames).await?;
             for event in output.events {
                 if matches!(event, Event::MessageReceived { .. }) {
@@ -391,7 +432,7 @@ impl Driver {
             }
             let settled = output.settled.then_some(count);
             self.update(|status| {
-                status.relays.insert(relay.id, RelayStatus { online: true, problem: String::new(), settled });
+                status.lines.insert(line.id(), LineStatus { online: true, problem: String::new(), settled });
             });
             if let Some(seconds) = output.restarting {
                 wire.close().await;

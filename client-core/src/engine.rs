@@ -6,6 +6,7 @@
 
 mod ends;
 mod outbound;
+mod scope;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
@@ -24,6 +25,8 @@ use crate::reset;
 use crate::rotation::{self, HOLD_MARGIN_MS};
 use crate::store::{Changed, ContactKey, ContactRow, Holder, Kind, OutboxKey, RelayId, State, Tx};
 use crate::types::{EndedWhy, Event, Timestamp};
+
+pub(crate) use scope::Scope;
 
 /// What we let be under way to each of our ends: enough to batch store transactions, little enough for a phone.
 const WINDOW_BOXES: NonZeroU32 = NonZeroU32::MIN.saturating_add(31);
@@ -150,6 +153,7 @@ struct Attachment {
 /// One connection to one relay.
 pub(crate) struct Engine {
     relay: RelayId,
+    scope: Scope,
     holder: Holder,
     welcome: Welcome,
     greeted: bool,
@@ -177,9 +181,10 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Begins with the relay's first frame.
-    pub(crate) fn new(relay: RelayId, holder: Holder, welcome: Welcome) -> Self {
+    pub(crate) fn new(relay: RelayId, scope: Scope, holder: Holder, welcome: Welcome) -> Self {
         Self {
             relay,
+            scope,
             holder,
             welcome,
             greeted: false,
@@ -255,6 +260,18 @@ impl Engine {
         ToRelay::Request(id, Request::Ping)
     }
 
+    fn live_contacts(&self, tx: &Tx<'_>) -> Result<Vec<ContactRow>, StoreError> {
+        let mut rows = tx.live_contacts(self.relay)?;
+        rows.retain(|row| self.scope.covers(&row.key));
+        Ok(rows)
+    }
+
+    fn contacts_with_work(&self, tx: &Tx<'_>) -> Result<Vec<ContactRow>, StoreError> {
+        let mut rows = tx.contacts_with_work(self.relay)?;
+        rows.retain(|row| self.scope.covers(&row.key));
+        Ok(rows)
+    }
+
     fn request_id(&mut self, pending: Pending) -> RequestId {
         let id = self.next_request;
         self.next_request = id.checked_add(1).unwrap_or(NonZeroU32::MIN);
@@ -282,7 +299,7 @@ impl Engine {
     /// What time alone asks for.
     fn chores(&mut self, tx: &Tx<'_>, now: Now, rng: &mut dyn CryptoRng) -> Result<(), TurnError> {
         let longest_ms = tx.longest_hold_ms(self.relay)? + HOLD_MARGIN_MS;
-        for row in tx.live_contacts(self.relay)? {
+        for row in self.live_contacts(tx)? {
             rotation::tend(tx, &row, now.wall, &mut *rng)?;
             reset::tend(tx, &row, now.wall, false)?;
             tx.bound_promises(&row.key, now.wall, longest_ms)?;
@@ -290,7 +307,8 @@ impl Engine {
         Ok(())
     }
 
-    /// What the relay's incarnation and the time since the last connection ask for.
+    /// What the relay's incarnation and the time since the last connection ask for. Whichever connection sees a new
+    /// incarnation first does so for all channels of the relay.
     fn greet(&mut self, tx: &Tx<'_>, now: Now, rng: &mut dyn CryptoRng) -> Result<(), TurnError> {
         if !self.welcome.notice.is_empty() {
             self.output.events.push(Event::Notice { text: self.welcome.notice.clone() });
@@ -331,6 +349,7 @@ impl Engine {
         let enrolments = tx.pending_enrolments(self.relay)?;
         // A permit is good once the relay knows it.
         let may_open = enrolments.is_empty();
+        let enrolments = if self.scope.enrols() { enrolments } else { Vec::new() };
         if self.enrol_after <= now.steady {
             self.enrol_after = 0;
         }
@@ -342,7 +361,7 @@ impl Engine {
         }
         self.links.retain(|_, link| !matches!(link, Link::Later(at) if *at <= now.steady));
         let mut items = Vec::new();
-        for row in tx.live_contacts(self.relay)? {
+        for row in self.live_contacts(tx)? {
             if self.links.contains_key(&row.key) {
                 continue;
             }
@@ -386,7 +405,7 @@ impl Engine {
     }
 
     fn is_settled(&self, tx: &Tx<'_>) -> Result<bool, TurnError> {
-        if !tx.pending_enrolments(self.relay)?.is_empty() {
+        if self.scope.enrols() && !tx.pending_enrolments(self.relay)?.is_empty() {
             return Ok(false);
         }
         let waiting = |pending: &Pending| !matches!(pending, Pending::Ping);
@@ -396,7 +415,7 @@ impl Engine {
         if self.attachments.values().any(|attachment| !attachment.drained) {
             return Ok(false);
         }
-        for row in tx.contacts_with_work(self.relay)? {
+        for row in self.contacts_with_work(tx)? {
             let is_sendable =
                 matches!(self.links.get(&row.key), Some(Link::Attached(_))) && !self.unsealable.contains(&row.key);
             // A farewell that waits for the other device to come is nothing to be exchanged now.

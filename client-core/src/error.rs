@@ -45,6 +45,17 @@ pub enum AuthorityError {
     NotOneRoot,
 }
 
+/// Why relays are reached as before.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// The proxy's address cannot be read.
+    #[error("a proxy is written socks5://HOST:PORT, for instance socks5://127.0.0.1:9050; nothing was changed")]
+    NotAProxy,
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Why the store could not carry out a change. The change was not made, and nothing else was lost.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

@@ -17,6 +17,7 @@ mod error;
 mod life_cycle;
 mod lock;
 mod net;
+mod network;
 mod note;
 mod notifications;
 mod pairing;
@@ -54,9 +55,10 @@ pub use client::crisis::Crisis;
 pub use client::terms::Consent;
 pub use content::MAX_TEXT;
 pub use error::{
-    AuthorityError, BackupError, CardError, ContactError, DeleteError, EnrolError, InviteError, JoinError, OpenError,
-    ResetError, RetentionError, SendError, SettingsError, StoreError, WaitError, WordError,
+    AuthorityError, BackupError, CardError, ContactError, DeleteError, EnrolError, InviteError, JoinError,
+    NetworkError, OpenError, ResetError, RetentionError, SendError, SettingsError, StoreError, WaitError, WordError,
 };
+pub use network::NetworkSettings;
 pub use note::Note;
 pub use retention::{Keep, Retention, Retentions};
 pub use store::StoreKey;

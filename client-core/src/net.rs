@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use getrandom::SysRng;
+use rand_core::{Rng, UnwrapErr};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -19,6 +21,7 @@ use tacit_proto::{PATH, SUBPROTOCOL};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_socks::tcp::Socks5Stream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -26,9 +29,13 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::error::AuthorityError;
+use crate::network::Proxy;
 
 /// How long connecting may take, name look-up and handshakes included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The same through a proxy: Tor may have to build circuits to an onion service first.
+const PROXY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a relay may take no bytes of ours.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -58,9 +65,18 @@ pub(crate) enum NetError {
     /// The TLS or WebSocket handshake failed.
     #[error("what answers at the relay's address is not a Tacit relay of this version")]
     NotARelay,
-    /// The address is an onion service.
-    #[error("this relay is an onion service, which this version cannot reach")]
+    /// The address is an onion service, and there is no proxy.
+    #[error("this relay is an onion service: name Tor's SOCKS5 proxy in the network settings")]
     NeedsTor,
+    /// There is no proxy where there should be one. Nothing goes past it.
+    #[error("the SOCKS5 proxy cannot be reached; is it running?")]
+    NoProxy,
+    /// The proxy says no.
+    #[error("the SOCKS5 proxy cannot reach the relay")]
+    ProxyFailed,
+    /// The certificate is not valid by the clock of this device.
+    #[error("the relay's certificate is not valid today: look whether this device's date and time are right")]
+    WrongTime,
     /// The connection ended.
     #[error("the connection to the relay ended")]
     Ended,
@@ -76,20 +92,30 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// Connects to a relay.
-    pub(crate) async fn connect(place: &RelayPlace, authority: Option<&Authority>) -> Result<Self, NetError> {
-        timeout(CONNECT_TIMEOUT, Self::connect_now(place, authority)).await.map_err(|_| NetError::TimedOut)?
+    pub(crate) async fn connect(
+        place: &RelayPlace,
+        authority: Option<&Authority>,
+        proxy: Option<&Proxy>,
+    ) -> Result<Self, NetError> {
+        let patience = if proxy.is_some() { PROXY_TIMEOUT } else { CONNECT_TIMEOUT };
+        timeout(patience, Self::connect_now(place, authority, proxy)).await.map_err(|_| NetError::TimedOut)?
     }
 
-    async fn connect_now(place: &RelayPlace, authority: Option<&Authority>) -> Result<Self, NetError> {
+    async fn connect_now(
+        place: &RelayPlace,
+        authority: Option<&Authority>,
+        proxy: Option<&Proxy>,
+    ) -> Result<Self, NetError> {
         let uri: Uri = place.address.as_str().parse().map_err(|_| NetError::NotARelay)?;
         let host = uri.host().ok_or(NetError::NotARelay)?.trim_matches(['[', ']']);
-        // Looking an onion name up would tell a name server.
-        if host.ends_with(".onion") {
-            return Err(NetError::NeedsTor);
-        }
         let encrypted = place.address.is_encrypted();
         let port = uri.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
-        let tcp = TcpStream::connect((host, port)).await.map_err(|error| NetError::Unreachable(error.kind()))?;
+        let tcp = match proxy {
+            Some(proxy) => through(proxy, host, port).await?,
+            // Looking an onion name up would tell a name server.
+            None if host.ends_with(".onion") => return Err(NetError::NeedsTor),
+            None => TcpStream::connect((host, port)).await.map_err(|error| NetError::Unreachable(error.kind()))?,
+        };
         tcp.set_nodelay(true).map_err(|error| NetError::Unreachable(error.kind()))?;
         let stream: Box<dyn Stream> = if encrypted {
             let name = ServerName::try_from(host.to_owned()).map_err(|_| NetError::NotTheRelay)?;
@@ -160,6 +186,17 @@ impl Wire {
     }
 }
 
+/// A connection by way of a proxy, which looks the name up. Under a user name that is drawn for it: Tor gives each its own
+/// circuit, so that the exits of two connections tell nobody that they are one device's.
+async fn through(proxy: &Proxy, host: &str, port: u16) -> Result<TcpStream, NetError> {
+    let way = TcpStream::connect((proxy.host.as_str(), proxy.port)).await.map_err(|_| NetError::NoProxy)?;
+    let mut name = [0; 16];
+    UnwrapErr(SysRng).fill_bytes(&mut name);
+    let name = hex::encode(name);
+    let reached = Socks5Stream::connect_with_password_and_socket(way, (host, port), &name, &name).await;
+    reached.map(Socks5Stream::into_inner).map_err(|_| NetError::ProxyFailed)
+}
+
 /// None for what carries no frame, such as a keep-alive.
 fn frame(message: Option<Result<Message, WsError>>) -> Result<Option<FromRelay>, NetError> {
     match message {
@@ -172,7 +209,11 @@ fn frame(message: Option<Result<Message, WsError>>) -> Result<Option<FromRelay>,
 
 /// Only what shows another key than the right one may alarm anybody.
 fn tls_failed(error: &std::io::Error) -> NetError {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
+        )) => NetError::WrongTime,
         Some(rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidMessage(_)) => NetError::NotTheRelay,
         Some(_) => NetError::NotARelay,
         None => NetError::Ended,

@@ -14,6 +14,7 @@ mod key_file;
 mod lease;
 mod messages;
 mod migrations;
+mod network;
 mod notifying;
 mod outbox;
 mod reads;

@@ -15,7 +15,7 @@ impl Engine {
         for attachment in self.attachments.values_mut().filter(|it| it.paused_until <= now.steady) {
             attachment.paused_until = 0;
         }
-        for row in tx.contacts_with_work(self.relay)? {
+        for row in self.contacts_with_work(tx)? {
             let Some(Link::Attached(handle)) = self.links.get(&row.key) else { continue };
             let handle = *handle;
             if let State::Leaving(why) = row.state

@@ -4,7 +4,7 @@ use tacit_proto::frame::{Event as RelayEvent, FromRelay, ToRelay};
 
 use super::dice::Dice;
 use super::relay::ConnId;
-use crate::engine::{Engine, Now, Output, TurnError};
+use crate::engine::{Engine, Now, Output, Scope, TurnError};
 use crate::error::StoreError;
 use crate::pulse::{Backoff, Pulse};
 use crate::store::{Holder, RelayId, Store, faults};
@@ -111,7 +111,7 @@ impl Device {
                     return Turned::Dropped(TurnError::Protocol);
                 };
                 backoff.reset();
-                empty.insert(Engine::new(relay, *holder, *welcome))
+                empty.insert(Engine::new(relay, Scope::All, *holder, *welcome))
             }
             (None, None) => return Turned::Dropped(TurnError::NotTheHolder),
         };

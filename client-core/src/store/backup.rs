@@ -94,6 +94,7 @@ const KEPT: &[(&str, &[&str])] = &[
     ("statements", &["contact", "ours", "kind", "version", "kept_at", "statement"]),
     ("statement_parts", &["id", "contact", "digest", "part", "count", "bytes"]),
     ("notifying", &["one", "words", "showing", "quiet", "zone"]),
+    ("network", &["one", "proxy", "separate"]),
     ("quiet_hours", &["day", "from_minute", "until_minute"]),
     ("notified", &["contact", "always", "up_to"]),
     ("retention", &["contact", "ours", "keep", "amount", "legal_hold", "said_at"]),
