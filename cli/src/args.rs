@@ -86,6 +86,8 @@ pub(crate) enum Command {
     Word(care::Word),
     /// Print what there is to notify of, each message once
     Notifications(care::Notifications),
+    /// Show or change how relays are reached: through Tor, or with a connection for each contact
+    Network(Network),
     /// Change the passphrase of this device
     Passphrase(Passphrase),
     /// Check that everything stored on this device is as it was written
@@ -221,6 +223,22 @@ pub(crate) struct Resend {
     pub(crate) contact: String,
     #[command(flatten)]
     pub(crate) patience: Patience,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Network {
+    /// Reach every relay through this SOCKS5 proxy; Tor's is socks5://127.0.0.1:9050
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
+    /// Reach relays directly again
+    #[arg(long, conflicts_with = "proxy")]
+    pub(crate) direct: bool,
+    /// A connection for each contact, so that nothing on the wire ties one to another
+    #[arg(long)]
+    pub(crate) separate: bool,
+    /// One connection for all contacts at a relay again
+    #[arg(long, conflicts_with = "separate")]
+    pub(crate) together: bool,
 }
 
 #[derive(Debug, clap::Args)]

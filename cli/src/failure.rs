@@ -5,8 +5,8 @@ use std::io;
 use serde::Serialize;
 use tacit_client_core::{
     AuthorityError, BackupError, CardError, ConsentFileError, ContactError, DeleteError, EndedWhy, EnrolError,
-    InviteError, JoinError, Offer, OpenError, Outcome, ResetError, RetentionError, SendError, SettingsError,
-    StoreError, WaitError, WordError,
+    InviteError, JoinError, NetworkError, Offer, OpenError, Outcome, ResetError, RetentionError, SendError,
+    SettingsError, StoreError, WaitError, WordError,
 };
 
 use crate::describe;
@@ -38,6 +38,8 @@ pub(crate) enum Failure {
     Backup(#[from] BackupError),
     #[error(transparent)]
     Retention(#[from] RetentionError),
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     #[error(transparent)]
     Delete(#[from] DeleteError),
     #[error(transparent)]
@@ -222,6 +224,10 @@ impl Failure {
                 RetentionError::BadPeriod => "bad_period",
                 RetentionError::Contact(ContactError::Store(error)) | RetentionError::Store(error) => store(error),
                 RetentionError::Contact(_) => "no_such_contact",
+            },
+            Self::Network(error) => match error {
+                NetworkError::NotAProxy => "not_a_proxy",
+                NetworkError::Store(error) => store(error),
             },
             Self::Delete(error) => match error {
                 DeleteError::NoSuchContact => "no_such_contact",

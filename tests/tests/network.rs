@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use fast_socks5::ReplyError;
 use fast_socks5::server::Socks5ServerProtocol;
+use serde_json::json;
 use tacit_tests::core::{Connection, ContactState, NetworkSettings};
-use tacit_tests::{Device, PATIENCE_MS, Relay};
+use tacit_tests::{Cli, Device, PATIENCE_MS, Relay};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
@@ -167,4 +168,19 @@ fn nothing_goes_past_a_proxy_that_is_not_there_and_no_onion_name_is_looked_up() 
     problem("the SOCKS5 proxy cannot reach the relay");
     device.client().set_network(NetworkSettings::default()).unwrap();
     problem("name Tor's SOCKS5 proxy");
+}
+
+#[test]
+fn the_command_says_how_relays_are_reached_and_changes_one_thing_at_a_time() {
+    let cli = Cli::new();
+    let says = |arguments: &[&str]| cli.ok(arguments).pop().unwrap();
+    let proxy = "socks5://127.0.0.1:9050";
+    assert_eq!(says(&["network"]), json!({"proxy": null, "separate": false}));
+    assert_eq!(says(&["network", "--proxy", proxy]), json!({"proxy": proxy, "separate": false}));
+    assert_eq!(says(&["network", "--separate"]), json!({"proxy": proxy, "separate": true}));
+    assert_eq!(says(&["network", "--direct"]), json!({"proxy": null, "separate": true}));
+    assert_eq!(says(&["network", "--together"]), json!({"proxy": null, "separate": false}));
+    let refused = cli.run(&["network", "--proxy", "http://127.0.0.1:9050"]);
+    assert!(!refused.status.success());
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("not_a_proxy"));
 }

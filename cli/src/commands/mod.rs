@@ -8,6 +8,7 @@ mod history;
 mod invite;
 mod join;
 mod keys;
+mod network;
 mod reset;
 mod retention;
 mod search;
@@ -56,6 +57,7 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<(), Failure> {
         | Command::Discharge(_)
         | Command::Word(_)
         | Command::Notifications(_) => care::run(&known()?, &args.command, output),
+        Command::Network(network) => network::run(&known_or_new()?, network, output),
         Command::Passphrase(passphrase) => keys::passphrase(&args, passphrase, output),
         Command::Check => keys::check(&known()?, output),
         Command::Erase(erase) => keys::erase(&args, erase, output),

@@ -1,8 +1,15 @@
 //! What a device promises, one claim a test: one thing goes wrong, at a chosen moment.
 
-use super::relay::Manners;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use tacit_proto::frame::{Answer, Event as RelayEvent, FromRelay, Request, ToRelay};
+
+use super::meddler::Meddler;
+use super::relay::{ConnId, Manners};
 use super::scenario::{MANNERS, Scenario};
-use crate::store::faults;
+use crate::engine::{Engine, Now, Scope, TurnError};
+use crate::store::{Holder, faults};
 use crate::types::Outcome;
 
 const DAY_MS: u64 = 24 * 3600 * 1_000;
@@ -76,4 +83,74 @@ fn what_is_past_its_hold_expires_although_the_connection_is_quiet_and_can_be_sen
     talk.change(device, |tx| tx.resend_unreceipted(&contact));
     talk.settle();
     talk.check_all_delivered();
+}
+
+/// Writes down what goes over the wire.
+struct Listening(Rc<RefCell<Vec<usize>>>);
+
+impl Meddler for Listening {
+    fn up(&mut self, _now: u64, _conn: ConnId, frame: ToRelay) -> Vec<ToRelay> {
+        assert!(matches!(frame, ToRelay::Request(_, Request::Ping)), "{frame:?}");
+        self.0.borrow_mut().push(frame.clone().encode().len());
+        vec![frame]
+    }
+
+    fn down(&mut self, _now: u64, conn: ConnId, frame: FromRelay) -> Vec<(ConnId, FromRelay)> {
+        assert!(matches!(frame, FromRelay::Answer(_, Answer::Pong { .. })), "{frame:?}");
+        self.0.borrow_mut().push(frame.clone().encode().len());
+        vec![(conn, frame)]
+    }
+}
+
+#[test]
+fn an_idle_hour_brings_nothing_but_signs_of_life() {
+    let mut talk = Scenario::paired(MANNERS, &[1, 1]);
+    talk.say(0, 0);
+    talk.settle();
+    // Receipts and hourly chores of the beginning are over.
+    talk.run_for(120_000);
+    let heard = Rc::new(RefCell::new(Vec::new()));
+    talk.world.meddler = Some(Box::new(Listening(Rc::clone(&heard))));
+    talk.run_for(3_600_000);
+    let heard = heard.borrow();
+    // A frame of a WebSocket adds at most 6 bytes.
+    let bytes: usize = heard.iter().map(|length| length + 6).sum();
+    println!("an idle hour of two devices: {} frames, {bytes} bytes below TLS", heard.len());
+    assert!((500..=600).contains(&heard.len()), "a ping and a pong each 25 s, on two devices");
+    assert!(bytes < 10_000, "{bytes}");
+}
+
+#[test]
+fn a_connection_for_one_channel_names_no_other_and_one_for_enrolments_names_none() {
+    let mut talk = Scenario::paired(MANNERS, &[1, 1, 1]);
+    talk.say(0, 0);
+    talk.say(1, 0);
+    let (device, one) = talk.side(0, 0);
+    let relay = talk.world.devices[device].relay_in_use().unwrap();
+    let holder = Holder([9; 16]);
+    talk.change(device, |tx| tx.take_lease(holder, 0, false, true));
+    let mut attached = |scope| {
+        let (_, welcome) = talk.world.relay.connect();
+        let FromRelay::Event(RelayEvent::Welcome(welcome)) = welcome else { panic!("a relay greets") };
+        let mut engine = Engine::new(relay, scope, holder, *welcome);
+        let shell = &mut talk.world.devices[device];
+        let now = Now { wall: 0, steady: 0 };
+        let output =
+            shell.store.change::<_, TurnError>(|tx| engine.turn(tx, now, &mut shell.dice, Vec::new())).unwrap();
+        let mut channels = Vec::new();
+        for frame in output.frames {
+            match frame {
+                ToRelay::Request(_, Request::Attach { items, .. }) => {
+                    channels.extend(items.into_iter().map(|item| item.of.channel));
+                }
+                other => panic!("nothing else is said: {other:?}"),
+            }
+        }
+        channels
+    };
+    assert_eq!(attached(Scope::All).len(), 2);
+    assert_eq!(attached(Scope::Enrolments), []);
+    let only = attached(Scope::One(one));
+    let channel = talk.change(device, |tx| tx.contact(&one)).unwrap().of.channel;
+    assert_eq!(only, [channel]);
 }
