@@ -38,6 +38,10 @@ pub(crate) enum Command {
     Contacts,
     /// Send a message
     Send(Send),
+    /// Give a text that you sent within a day another text, on both sides
+    Edit(Edit),
+    /// Take back a text that you sent within a day: it is deleted on both sides
+    Withdraw(Withdraw),
     /// Connect, exchange all that waits both ways, and print what came
     Sync(Sync),
     /// Print a conversation
@@ -147,9 +151,34 @@ pub(crate) struct Send {
     /// What to send; `-` sends each line of stdin
     #[arg(allow_hyphen_values = true)]
     pub(crate) text: String,
+    /// It answers this message: its id, as `history --json` shows it
+    #[arg(long, value_name = "ID")]
+    pub(crate) reply_to: Option<String>,
     /// Fail unless the message got that far in time; `none` only queues it
     #[arg(long, value_enum)]
     pub(crate) wait: Option<Wait>,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Edit {
+    /// The message's id, as `history --json` shows it
+    pub(crate) message: String,
+    /// What it says from now on
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) text: String,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Withdraw {
+    /// The message's id, as `history --json` shows it
+    pub(crate) message: String,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) patience: Patience,
 }

@@ -1,6 +1,6 @@
 //! States and outcomes in words for people, and in codes for scripts.
 
-use tacit_client_core::{Connection, Contact, ContactState, EndedWhy, Outcome, RefusedWhy};
+use tacit_client_core::{Connection, Contact, ContactState, EndedWhy, Message, Outcome, RefusedWhy};
 
 use crate::care::words;
 use crate::clock::Clock;
@@ -108,6 +108,16 @@ pub(crate) const fn ended(why: EndedWhy) -> &'static str {
             "The other side ended this conversation with a farewell. What was written is kept on this device."
         }
     }
+}
+
+/// What else there is to say of a text, after it.
+pub(crate) fn marks(message: &Message) -> String {
+    let marks = [
+        (message.reply_to.is_some(), " (a reply)"),
+        (message.edited, " (edited)"),
+        (message.withdrawn, " (withdrawn by them; your retention keeps it)"),
+    ];
+    marks.into_iter().filter(|(is_so, _)| *is_so).map(|(_, words)| words).collect()
 }
 
 /// An outcome, for scripts.

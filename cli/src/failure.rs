@@ -4,8 +4,8 @@ use std::io;
 
 use serde::Serialize;
 use tacit_client_core::{
-    AuthorityError, BackupError, CardError, ConsentFileError, ContactError, DeleteError, EndedWhy, EnrolError,
-    InviteError, JoinError, NetworkError, Offer, OpenError, Outcome, ResetError, RetentionError, SendError,
+    AuthorityError, BackupError, CardError, ConsentFileError, ContactError, DeleteError, EditError, EndedWhy,
+    EnrolError, InviteError, JoinError, NetworkError, Offer, OpenError, Outcome, ResetError, RetentionError, SendError,
     SettingsError, StoreError, WaitError, WordError,
 };
 
@@ -40,6 +40,8 @@ pub(crate) enum Failure {
     Retention(#[from] RetentionError),
     #[error(transparent)]
     Network(#[from] NetworkError),
+    #[error(transparent)]
+    Edit(#[from] EditError),
     #[error(transparent)]
     Delete(#[from] DeleteError),
     #[error(transparent)]
@@ -204,16 +206,7 @@ impl Failure {
                 ResetError::TooOften => "too_often",
                 ResetError::Store(error) => store(error),
             },
-            Self::Send(error) => match error {
-                SendError::NoSuchContact => "no_such_contact",
-                SendError::Empty => "message_empty",
-                SendError::TooLong => "message_too_long",
-                SendError::NotPaired => "not_paired",
-                SendError::Ended => "conversation_ended",
-                SendError::Paused => "paused",
-                SendError::TermsChanged => "terms_changed",
-                SendError::Store(error) => store(error),
-            },
+            Self::Send(error) => send(error),
             Self::Wait(error) => match error {
                 WaitError::TimedOut { .. } => "timed_out",
                 WaitError::NothingToWaitFor => "nothing_to_wait_for",
@@ -229,12 +222,14 @@ impl Failure {
                 NetworkError::NotAProxy => "not_a_proxy",
                 NetworkError::Store(error) => store(error),
             },
-            Self::Delete(error) => match error {
-                DeleteError::NoSuchContact => "no_such_contact",
-                DeleteError::NoSuchMessage => "no_such_message",
-                DeleteError::LegalHold => "legal_hold",
-                DeleteError::MustKeep { .. } => "must_keep",
-                DeleteError::Store(error) => store(error),
+            Self::Delete(error) => delete(error),
+            Self::Edit(error) => match error {
+                EditError::NoSuchMessage => "no_such_message",
+                EditError::TooLate => "too_late",
+                EditError::BadLength => "text_length",
+                EditError::Send(error) => send(error),
+                EditError::Delete(error) => delete(error),
+                EditError::Store(error) => store(error),
             },
             Self::Card(error) => match error {
                 CardError::NotEnrolled => "not_enrolled",
@@ -322,6 +317,30 @@ const fn open(error: &OpenError) -> &'static str {
         OpenError::Locked => "locked",
         OpenError::Erased => "home_erased",
         OpenError::Io(_) => "home_unusable",
+    }
+}
+
+const fn send(error: &SendError) -> &'static str {
+    match error {
+        SendError::NoSuchContact => "no_such_contact",
+        SendError::NoSuchMessage => "no_such_message",
+        SendError::Empty => "message_empty",
+        SendError::TooLong => "message_too_long",
+        SendError::NotPaired => "not_paired",
+        SendError::Ended => "conversation_ended",
+        SendError::Paused => "paused",
+        SendError::TermsChanged => "terms_changed",
+        SendError::Store(error) => store(error),
+    }
+}
+
+const fn delete(error: &DeleteError) -> &'static str {
+    match error {
+        DeleteError::NoSuchContact => "no_such_contact",
+        DeleteError::NoSuchMessage => "no_such_message",
+        DeleteError::LegalHold => "legal_hold",
+        DeleteError::MustKeep { .. } => "must_keep",
+        DeleteError::Store(error) => store(error),
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) const fn code(note: &Note) -> &'static str {
     match note {
         Note::Retention { .. } => "retention",
         Note::Deleted => "deleted",
+        Note::Withdrawn => "withdrawn",
         Note::PracticeCardChanged => "practice_card_changed",
         Note::CrisisCardChanged => "crisis_card_changed",
         Note::TermsChanged { .. } => "terms_changed",
@@ -37,6 +38,7 @@ pub(crate) fn words(note: &Note, direction: Direction) -> String {
         Note::TermsChanged { version } => format!("{who} changed the terms (version {version})"),
         Note::Agreed { version } => format!("{who} agreed to the terms (version {version})"),
         Note::Paused { words } => with_words(format!("{who} paused the conversation"), words),
+        Note::Withdrawn => format!("{who} withdrew a message"),
         Note::Resumed => format!("{who} resumed the conversation"),
         Note::Discharged { words } => with_words(format!("{who} said farewell"), words),
         Note::Unpaired { words } => with_words(format!("{who} ended the conversation"), words),

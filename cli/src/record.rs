@@ -197,6 +197,15 @@ pub(crate) struct MessageLine {
     /// Present where something sent just before it is missing so far.
     #[serde(skip_serializing_if = "is_false")]
     gap_before: bool,
+    /// Present where it answers another message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<String>,
+    /// Present where the text is not the first one.
+    #[serde(skip_serializing_if = "is_false")]
+    edited: bool,
+    /// Present where its sender withdrew it, and this side's retention keeps it.
+    #[serde(skip_serializing_if = "is_false")]
+    withdrawn: bool,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
@@ -226,6 +235,9 @@ impl MessageLine {
             outcome: describe::outcome_code(message.outcome),
             sent_at: message.sent_at,
             gap_before: message.gap_before,
+            reply_to: message.reply_to,
+            edited: message.edited,
+            withdrawn: message.withdrawn,
         }
     }
 
@@ -257,6 +269,9 @@ mod tests {
             sent_at: 1_741_000_920_000,
             stored_at: 1_741_000_920_001,
             gap_before: false,
+            reply_to: None,
+            edited: false,
+            withdrawn: false,
         }
     }
 

@@ -33,6 +33,9 @@ pub(crate) mod pb {
 /// Longest text in bytes of UTF-8: with everything around it, it fits a large box.
 pub const MAX_TEXT: usize = 14_000;
 
+/// Longest text that names another message, in bytes of UTF-8: with the name it is no longer than a text.
+pub const MAX_REPLY: usize = 13_900;
+
 /// What an envelope is longer than its text, at most: four numbers and ids, and a receipt with all its ranges.
 const ENVELOPE_OVERHEAD: usize = 600;
 
@@ -120,6 +123,20 @@ pub(crate) enum Body {
     Retention(Retention),
     /// The sender deleted it before it arrived.
     Deleted,
+    /// A text that answers a message of either side.
+    Reply {
+        to: [u8; 16],
+        text: String,
+    },
+    /// Another text in place of that of an earlier message of the sender's.
+    Edit {
+        message: [u8; 16],
+        text: String,
+    },
+    /// An earlier message of the sender's is to be deleted on both sides.
+    Withdrawal {
+        message: [u8; 16],
+    },
     /// A pause, or its end.
     Pause(PauseBody),
     /// A question for the agreed word.
@@ -349,6 +366,13 @@ impl Body {
     fn to_pb(&self) -> Option<pb::envelope::Body> {
         Some(match self {
             Self::Text(text) => pb::envelope::Body::Text(pb::Text { text: text.clone() }),
+            Self::Reply { to, text } => pb::envelope::Body::Reply(pb::Reply { to: to.to_vec(), text: text.clone() }),
+            Self::Edit { message, text } => {
+                pb::envelope::Body::Edit(pb::Edit { message: message.to_vec(), text: text.clone() })
+            }
+            Self::Withdrawal { message } => {
+                pb::envelope::Body::Withdrawal(pb::Withdrawal { message: message.to_vec() })
+            }
             Self::Statement(part) => pb::envelope::Body::Statement(pb::StatementPart {
                 kind: part.kind.number().into(),
                 digest: part.digest.to_vec(),
@@ -385,6 +409,15 @@ impl Body {
     fn from_pb(body: Option<pb::envelope::Body>) -> Result<Self, BadContent> {
         Ok(match body {
             Some(pb::envelope::Body::Text(text)) => Self::Text(bounded(text.text, MAX_TEXT)?),
+            Some(pb::envelope::Body::Reply(reply)) => {
+                Self::Reply { to: array(&reply.to)?, text: bounded(reply.text, MAX_REPLY)? }
+            }
+            Some(pb::envelope::Body::Edit(edit)) => {
+                Self::Edit { message: array(&edit.message)?, text: bounded(edit.text, MAX_REPLY)? }
+            }
+            Some(pb::envelope::Body::Withdrawal(withdrawal)) => {
+                Self::Withdrawal { message: array(&withdrawal.message)? }
+            }
             Some(pb::envelope::Body::Statement(part)) => {
                 // A kind of a newer version is shown as what a newer version can show.
                 let Some(kind) = StatementKind::from_number(part.kind) else { return Ok(Self::Unknown) };

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::content::{Announced, Body, Envelope, Numbered};
 use crate::crypto::ratchet::{DecryptError, Session};
 use crate::crypto::seal::{Context, Purpose, open, seal};
+use crate::edits;
 use crate::error::{ResetError, StoreError};
 use crate::reset;
 use crate::rotation::{self, MAX_BOXES};
@@ -76,6 +77,8 @@ pub(crate) fn seal_outgoing(
 pub(crate) struct Received {
     /// A message that was not here before.
     pub(crate) message: Option<[u8; 16]>,
+    /// A message that was here was edited or withdrawn.
+    pub(crate) changed_message: Option<[u8; 16]>,
     /// Messages of ours whose outcome changed.
     pub(crate) changed: Vec<Changed>,
     /// The contact changed.
@@ -142,7 +145,14 @@ pub(crate) fn receive(
                 tx.set_retention(&row.key, false, *retention, numbered.sent_at)?;
             }
             Body::Deleted => received.contact_changed = true,
-            Body::Text(_) | Body::Unknown => received.message = Some(numbered.message_id),
+            Body::Edit { message, .. } | Body::Withdrawal { message } => {
+                received.changed_message = edits::apply(tx, row, message, now)?.then_some(*message);
+            }
+            Body::Text(_) | Body::Reply { .. } | Body::Unknown => {
+                received.message = Some(numbered.message_id);
+                // What is about it may have come before it did.
+                edits::apply(tx, row, &numbered.message_id, now)?;
+            }
             body => {
                 received.contact_changed = true;
                 match receive_care(tx, row, body, now)? {
@@ -175,7 +185,13 @@ fn receive_care(
         Body::Pause(pause) => life_cycle::receive_pause(tx, row, pause, now),
         Body::WordQuestion(question) => agreed_word::receive_question(tx, row, question, now),
         Body::WordReply(reply) => agreed_word::receive_reply(tx, row, reply, now),
-        Body::Text(_) | Body::Retention(_) | Body::Deleted | Body::Unknown => Ok(statements::Received::Silent),
+        Body::Text(_)
+        | Body::Reply { .. }
+        | Body::Edit { .. }
+        | Body::Withdrawal { .. }
+        | Body::Retention(_)
+        | Body::Deleted
+        | Body::Unknown => Ok(statements::Received::Silent),
     }
 }
 

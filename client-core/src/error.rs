@@ -187,6 +187,29 @@ impl From<MustStay> for DeleteError {
     }
 }
 
+/// Why a message was not edited or withdrawn.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// There is no such text of ours.
+    #[error("there is no such text of yours; nothing was changed")]
+    NoSuchMessage,
+    /// It was sent more than a day ago.
+    #[error("a text can be edited or withdrawn for a day; nothing was changed, write another one")]
+    TooLate,
+    /// There is no text in it, or too much.
+    #[error("a text has 1 to 13,900 bytes; nothing was changed")]
+    BadLength,
+    /// Nothing can be written to this contact now.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// Our own retention forbids to delete it.
+    #[error(transparent)]
+    Delete(#[from] DeleteError),
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Why a backup could not be made or restored.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -313,6 +336,9 @@ pub enum SendError {
     /// The text is longer than [`MAX_TEXT`](crate::MAX_TEXT) bytes.
     #[error("the message is longer than 14,000 bytes; send it in parts")]
     TooLong,
+    /// There is no such message in this conversation to be answered.
+    #[error("there is no such message in this conversation; nothing was sent")]
+    NoSuchMessage,
     /// The invite was not used yet, or what it offers was not agreed to.
     #[error("the pairing with this contact is not complete yet; nothing was sent")]
     NotPaired,

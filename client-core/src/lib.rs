@@ -12,6 +12,7 @@ mod content;
 mod conversation;
 mod crypto;
 mod driver;
+mod edits;
 mod engine;
 mod error;
 mod life_cycle;
@@ -53,9 +54,9 @@ pub use care::terms::Terms;
 pub use client::Client;
 pub use client::crisis::Crisis;
 pub use client::terms::Consent;
-pub use content::MAX_TEXT;
+pub use content::{MAX_REPLY, MAX_TEXT};
 pub use error::{
-    AuthorityError, BackupError, CardError, ContactError, DeleteError, EnrolError, InviteError, JoinError,
+    AuthorityError, BackupError, CardError, ContactError, DeleteError, EditError, EnrolError, InviteError, JoinError,
     NetworkError, OpenError, ResetError, RetentionError, SendError, SettingsError, StoreError, WaitError, WordError,
 };
 pub use network::NetworkSettings;

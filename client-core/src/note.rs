@@ -12,6 +12,8 @@ pub enum Note {
     },
     /// The sender deleted a message before it arrived.
     Deleted,
+    /// The sender withdrew a message, and it was deleted on both sides.
+    Withdrawn,
     /// The practice changed its card.
     PracticeCardChanged,
     /// The practice changed its crisis card.
@@ -58,6 +60,9 @@ pub enum Note {
 /// The stored kind of a message that shows nothing. Notes have those from 30 on, except 31 and this.
 pub(crate) const HIDDEN: i64 = 40;
 
+/// The stored kind of a message that was withdrawn.
+pub(crate) const WITHDRAWN: i64 = 33;
+
 impl Note {
     /// The stored kind, and the text that goes with it.
     pub(crate) fn to_stored(&self) -> (i64, String) {
@@ -71,6 +76,7 @@ impl Note {
                 (30, format!("{keep} {amount} {}", retention.legal_hold))
             }
             Self::Deleted => (32, String::new()),
+            Self::Withdrawn => (WITHDRAWN, String::new()),
             Self::PracticeCardChanged => (41, String::new()),
             Self::CrisisCardChanged => (42, String::new()),
             Self::TermsChanged { version } => (43, version.to_string()),
@@ -102,6 +108,7 @@ impl Note {
                 Self::Retention { retention: Retention { keep, legal_hold: words.next()? == "true" } }
             }
             32 => Self::Deleted,
+            WITHDRAWN => Self::Withdrawn,
             41 => Self::PracticeCardChanged,
             42 => Self::CrisisCardChanged,
             43 => Self::TermsChanged { version: number()? },

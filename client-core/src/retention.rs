@@ -219,7 +219,7 @@ impl Client {
     }
 
     /// Gives freed pages back. What another process is in the way of is done with the next tidying.
-    fn purge(&self) {
+    pub(crate) fn purge(&self) {
         if let Some(opened) = self.opened().as_mut() {
             let _ = opened.store.purge();
         }

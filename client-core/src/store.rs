@@ -7,6 +7,7 @@ mod agreed_word;
 mod backup;
 mod care;
 mod contacts;
+mod edits;
 mod erase;
 #[cfg(test)]
 pub(crate) mod faults;
@@ -38,6 +39,7 @@ use zeroize::Zeroizing;
 pub(crate) use backup::{Kept, Restoring, VERSION as STORE_VERSION, move_home};
 pub(crate) use care::{CareRow, Whose};
 pub(crate) use contacts::{ContactKey, ContactRow, NewContact, State};
+pub(crate) use edits::TextRow;
 pub(crate) use erase::{erase, sync_folder};
 pub use key_file::StoreKey;
 pub(crate) use key_file::{Key, home_exists};

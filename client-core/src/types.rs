@@ -239,6 +239,12 @@ pub struct Message {
     pub stored_at: Timestamp,
     /// Something the other side sent just before it is missing so far.
     pub gap_before: bool,
+    /// It answers this message, of either side; it may be gone.
+    pub reply_to: Option<MessageId>,
+    /// Its sender edited it: this is the newest text.
+    pub edited: bool,
+    /// Its sender withdrew it, and our own retention keeps it.
+    pub withdrawn: bool,
 }
 
 /// What a message says.
@@ -304,6 +310,13 @@ pub enum Event {
         message: MessageId,
         /// The outcome now.
         outcome: Outcome,
+    },
+    /// A message was edited or withdrawn.
+    MessageChanged {
+        /// In which conversation.
+        contact: ContactId,
+        /// Which one.
+        message: MessageId,
     },
     /// A contact changed: its state, its flags, its label.
     ContactChanged {

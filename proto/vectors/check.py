@@ -436,9 +436,15 @@ MESSAGES = {
         23: ("seen_up_to", "number"),
         30: ("retention", "retention"),
         31: ("deleted", "deleted"),
+        80: ("reply", "reply"),
+        81: ("edit", "edit"),
+        82: ("withdrawal", "withdrawal"),
     },
     "retention": {1: ("keep", "number"), 2: ("amount", "number"), 3: ("legal_hold", "flag")},
     "deleted": {},
+    "reply": {1: ("to", "bytes"), 2: ("text", "text")},
+    "edit": {1: ("message", "bytes"), 2: ("text", "text")},
+    "withdrawal": {1: ("message", "bytes")},
     "receipt": {1: ("stream", "bytes"), 2: ("up_to", "number"), 3: ("beyond", ["range"])},
     "range": {1: ("first", "number"), 2: ("last", "number")},
     "text_body": {1: ("text", "text")},
@@ -641,6 +647,12 @@ def envelope_holds(envelope):
             return False
         if max(envelope["number"], envelope.get("position", 0)) > MAX_NUMBER:
             return False
+    for body, named in (("reply", "to"), ("edit", "message"), ("withdrawal", "message")):
+        if body in envelope:
+            if len(envelope[body].get(named, "")) != 32:
+                return False
+            if body != "withdrawal" and not 1 <= len(envelope[body].get("text", "").encode()) <= 13_900:
+                return False
     kept = envelope.get("retention", {})
     most = {1: 100, 2: 36_500}.get(kept.get("keep", 0))
     if most is not None and not 1 <= kept.get("amount", 0) <= most:

@@ -2,8 +2,9 @@
 
 #![allow(missing_docs, reason = "tests")]
 
+use serde_json::json;
 use tacit_client_core::{ContactError, ContactState, EndedWhy, JoinError, OpenError, Outcome, SendError};
-use tacit_tests::{Device, PATIENCE_MS, Relay};
+use tacit_tests::{Cli, Device, PATIENCE_MS, Relay};
 
 const TEXTS: usize = 500;
 
@@ -270,4 +271,33 @@ fn a_home_made_with_one_kind_of_key_is_not_opened_with_another() {
     let home = device.home().to_str().unwrap().to_owned();
     let key = tacit_client_core::StoreKey::Passphrase("x".to_owned());
     assert!(matches!(tacit_client_core::Client::open(home, key), Err(OpenError::WrongKeyKind)));
+}
+
+#[test]
+fn a_text_is_answered_edited_and_withdrawn_from_the_command_line() {
+    let (relay, therapist, client) = (Relay::start(), Cli::new(), Cli::new());
+    therapist.ok(&["enrol", &relay.enrolment(1), "--name", "Dr. Example"]);
+    let invite = therapist.ok(&["invite", "--label", "C"]);
+    client.ok(&["join", invite[0]["link"].as_str().unwrap(), "--accept-terms", "--label", "T"]);
+    therapist.ok(&["sync"]);
+    let sent = client.ok(&["send", "T", "See you on Thursday?", "--wait", "accepted"]);
+    let id = sent[0]["id"].as_str().unwrap();
+    therapist.ok(&["sync"]);
+    therapist.ok(&["send", "C", "Yes.", "--reply-to", id, "--wait", "accepted"]);
+    assert_eq!(client.ok(&["edit", id, "See you on Friday?"]), [json!({"id": id, "sent": true})]);
+    therapist.ok(&["sync"]);
+    let history = therapist.ok(&["history", "C"]);
+    assert_eq!((&history[0]["text"], &history[0]["edited"]), (&json!("See you on Friday?"), &json!(true)));
+    assert_eq!((&history[1]["text"], &history[1]["reply_to"]), (&json!("Yes."), &json!(id)));
+    assert!(therapist.screen(&["history", "C"]).contains("See you on Friday? (edited)"));
+    assert!(client.screen(&["history", "T"]).contains("Yes. (a reply)"));
+
+    assert_eq!(client.ok(&["withdraw", id, "--yes"]), [json!({"id": id, "sent": true})]);
+    therapist.ok(&["sync"]);
+    for (device, contact) in [(&therapist, "C"), (&client, "T")] {
+        assert_eq!(device.ok(&["history", contact])[0]["note"], "withdrawn");
+        assert!(device.screen(&["history", contact]).contains("withdrew a message"));
+    }
+    let again = client.run(&["withdraw", id, "--yes"]);
+    assert!(String::from_utf8(again.stderr).unwrap().contains("no_such_message"));
 }

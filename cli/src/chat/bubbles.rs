@@ -63,7 +63,7 @@ fn bubble(message: &Message, clock: &Clock, columns: usize, is_newest: bool) -> 
     // A column of air on each side, and a margin on the other side that shows whose it is.
     let most = if columns < NARROW { columns.saturating_sub(4) } else { columns * 3 / 4 }.max(1);
     let mut rows = match &message.content {
-        Content::Text(text) => lines(&escape::block(text), most),
+        Content::Text(text) => lines(&(escape::block(text) + &describe::marks(message)), most),
         Content::Note(_) | Content::Unknown => lines("(something that only a newer version of Tacit can show)", most),
     };
     let foot = foot(message, clock, is_newest, columns < NARROW);
@@ -122,6 +122,9 @@ mod tests {
             sent_at: 1_741_000_920_000,
             stored_at: 1_741_000_920_000,
             gap_before: false,
+            reply_to: None,
+            edited: false,
+            withdrawn: false,
         }
     }
 

@@ -82,6 +82,7 @@ impl<T: Fn(Input)> Bench<T> {
         match event {
             Event::MessageReceived { contact, .. }
             | Event::ContactChanged { contact }
+            | Event::MessageChanged { contact, .. }
             | Event::SessionReset { contact, .. } => {
                 self.stale.insert(contact);
                 self.are_contacts_stale = true;

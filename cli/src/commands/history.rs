@@ -46,9 +46,12 @@ pub(super) fn plain(message: &Message, label: &str, clock: &Clock) -> String {
     } else {
         String::new()
     };
+    let marks = describe::marks(message);
     match message.direction {
-        Direction::In => format!("{gap}{at}  {}: {text}", escape::line(label)),
-        Direction::Out => format!("{gap}{at}  me: {text}  [{}]", describe::outcome_words(message.outcome, clock)),
+        Direction::In => format!("{gap}{at}  {}: {text}{marks}", escape::line(label)),
+        Direction::Out => {
+            format!("{gap}{at}  me: {text}{marks}  [{}]", describe::outcome_words(message.outcome, clock))
+        }
     }
 }
 
@@ -106,6 +109,9 @@ mod tests {
             sent_at: 1_741_000_920_000,
             stored_at: 1_741_000_920_000,
             gap_before: false,
+            reply_to: None,
+            edited: false,
+            withdrawn: false,
         }
     }
 

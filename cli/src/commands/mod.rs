@@ -2,6 +2,7 @@
 
 mod backup;
 mod contacts;
+mod edits;
 mod end;
 mod enrol;
 mod history;
@@ -33,6 +34,8 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Join(join) => join::run(&known_or_new()?, join, output),
         Command::Contacts => contacts::list(&known()?, output),
         Command::Send(send) => send::run(&known()?, send, output),
+        Command::Edit(edit) => edits::edit(&known()?, edit, output),
+        Command::Withdraw(withdraw) => edits::withdraw(&known()?, withdraw, output),
         Command::Sync(sync) => sync::run(&known()?, sync, output),
         Command::History(history) => history::run(&known()?, history, output),
         Command::Search(search) => search::run(&known()?, search, output),

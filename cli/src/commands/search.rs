@@ -64,6 +64,9 @@ mod tests {
                 sent_at: 1_741_000_920_000,
                 stored_at: 1_741_000_920_000,
                 gap_before: false,
+                reply_to: None,
+                edited: false,
+                withdrawn: false,
             },
             excerpt: vec![piece("a\n", false), piece("found", true), piece(" \u{1b}b", false)],
         };

@@ -30,7 +30,7 @@ pub(super) fn run(session: &Session, args: &args::Send, output: Output) -> Resul
         session.start()?;
     }
     let mut queued = Vec::new();
-    let all_queued = queue(session.client(), &contact, &args.text, &mut queued);
+    let all_queued = queue(session.client(), &contact, args, &mut queued);
     let begun = Instant::now();
     // Messages go in order: when the last one got there, so did the others.
     if let (Some(last), true) = (queued.last(), wait != Wait::None) {
@@ -66,9 +66,14 @@ pub(super) fn run(session: &Session, args: &args::Send, output: Output) -> Resul
 }
 
 /// Queues the message, or every line of stdin. What was queued stays queued, whatever happens after.
-fn queue(client: &Client, contact: &Contact, text: &str, queued: &mut Vec<MessageId>) -> Result<(), Failure> {
+fn queue(client: &Client, contact: &Contact, args: &args::Send, queued: &mut Vec<MessageId>) -> Result<(), Failure> {
+    let text = args.text.clone();
+    if let Some(to) = &args.reply_to {
+        queued.push(client.reply(contact.id.clone(), to.clone(), text)?);
+        return Ok(());
+    }
     if text != "-" {
-        queued.push(client.send(contact.id.clone(), text.to_owned())?);
+        queued.push(client.send(contact.id.clone(), text)?);
         return Ok(());
     }
     for line in io::stdin().lock().lines() {

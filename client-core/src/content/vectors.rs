@@ -142,13 +142,30 @@ fn bodies() -> Vec<Value> {
             json!({"keep": 2, "amount": 30}),
         ),
         case("deleted before it arrived", Body::Deleted, "deleted", json!({})),
+        case(
+            "a reply",
+            Body::Reply { to: bytes(0x80), text: "Yes, gladly.".to_owned() },
+            "reply",
+            json!({"to": hex::encode(bytes::<16>(0x80)), "text": "Yes, gladly."}),
+        ),
+        case(
+            "another text for an earlier message",
+            Body::Edit { message: bytes(0x80), text: "See you on Friday.".to_owned() },
+            "edit",
+            json!({"message": hex::encode(bytes::<16>(0x80)), "text": "See you on Friday."}),
+        ),
+        case(
+            "an earlier message is withdrawn",
+            Body::Withdrawal { message: bytes(0x80) },
+            "withdrawal",
+            json!({"message": hex::encode(bytes::<16>(0x80))}),
+        ),
     ]
 }
 
 fn refused_bodies() -> Vec<Value> {
-    let refused = |comment: &str, keep: u32, amount: u32| {
-        let retention = pb::Retention { keep, amount, legal_hold: false };
-        let body = Some(pb::envelope::Body::Retention(retention));
+    let refused_body = |comment: &str, body| {
+        let body = Some(body);
         let numbered = Numbered { body: Body::Unknown, ..numbered(1, 1) };
         let plain = Envelope { stream: bytes(0x10), numbered: Some(numbered), ..Envelope::default() };
         let plain = pb::Envelope::decode(&plain.encode()[..]).unwrap();
@@ -156,7 +173,20 @@ fn refused_bodies() -> Vec<Value> {
         assert_eq!(Envelope::decode(&encoded), Err(BadContent), "{comment}");
         json!({"comment": comment, "bytes": hex::encode(encoded)})
     };
+    let refused = |comment: &str, keep: u32, amount: u32| {
+        refused_body(comment, pb::envelope::Body::Retention(pb::Retention { keep, amount, legal_hold: false }))
+    };
+    let edit = |length: usize, text: &str| {
+        pb::envelope::Body::Edit(pb::Edit { message: vec![0x80; length], text: text.to_owned() })
+    };
+    let withdrawal = pb::envelope::Body::Withdrawal(pb::Withdrawal { message: vec![0x80; 17] });
+    let reply = pb::envelope::Body::Reply(pb::Reply { to: Vec::new(), text: "Yes.".to_owned() });
     vec![
+        refused_body("an edit of no message", edit(15, "Friday.")),
+        refused_body("an edit without a text", edit(16, "")),
+        refused_body("an edit that is too long", edit(16, &"x".repeat(MAX_REPLY + 1))),
+        refused_body("a withdrawal of 17 bytes", withdrawal),
+        refused_body("a reply to nothing", reply),
         refused("kept for no years", 1, 0),
         refused("kept for 101 years", 1, 101),
         refused("kept for no days", 2, 0),

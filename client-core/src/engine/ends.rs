@@ -344,6 +344,10 @@ impl Engine {
                     let message = hex::encode(message);
                     self.output.events.push(Event::MessageReceived { contact: hex::encode(contact), message });
                 }
+                if let Some(message) = received.changed_message {
+                    let message = hex::encode(message);
+                    self.output.events.push(Event::MessageChanged { contact: hex::encode(contact), message });
+                }
                 self.outcomes(&contact, received.changed);
                 if let Some(by_peer) = received.reset_by_peer {
                     self.unsealable.remove(&contact);

@@ -3,6 +3,7 @@
 use rusqlite::Row;
 
 use super::contacts::ContactKey;
+use super::edits::{EDIT, WITHDRAWAL};
 use super::received::POSITIONS;
 use super::retention::DELETED;
 use super::{Kind, Tx, fixed};
@@ -11,11 +12,11 @@ use crate::error::StoreError;
 use crate::note::{HIDDEN, Note};
 use crate::types::{Content, Direction, Message, Outcome, RefusedWhy, Timestamp};
 
-const IN: i64 = 1;
-const OUT: i64 = 2;
+pub(super) const IN: i64 = 1;
+pub(super) const OUT: i64 = 2;
 
 const UNKNOWN: i64 = 0;
-const TEXT: i64 = 1;
+pub(super) const TEXT: i64 = 1;
 
 const QUEUED: i64 = 1;
 const ACCEPTED: i64 = 2;
@@ -60,7 +61,7 @@ fn outcome(row: &Row<'_>, at: usize) -> rusqlite::Result<Outcome> {
 pub(super) const PUBLIC: &str = "SELECT message_id, contact, direction, kind, text, sent_at, stored_at,
     direction = 1 AND number > 1 AND NOT EXISTS (SELECT 1 FROM received WHERE received.contact = messages.contact
         AND received.stream = x'' AND first < messages.number AND last >= messages.number - 1),
-    outcome, accepted_until, refused_why
+    outcome, accepted_until, refused_why, reply_to, edited IS NOT NULL, withdrawn
     FROM messages";
 
 pub(super) fn public(row: &Row<'_>) -> rusqlite::Result<Message> {
@@ -76,6 +77,9 @@ pub(super) fn public(row: &Row<'_>) -> rusqlite::Result<Message> {
         stored_at: row.get(6)?,
         gap_before: row.get::<_, Option<bool>>(7)?.unwrap_or(false),
         outcome: outcome(row, 8)?,
+        reply_to: row.get_ref(11)?.as_blob_or_null()?.map(hex::encode),
+        edited: row.get(12)?,
+        withdrawn: row.get(13)?,
     })
 }
 
@@ -106,7 +110,7 @@ impl Tx<'_> {
         self.queue_body(contact, key, body)
     }
 
-    fn add_outgoing(
+    pub(super) fn add_outgoing(
         &self,
         contact: &ContactKey,
         message_id: &[u8; 16],
@@ -304,7 +308,9 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<Option<MessageKey>, StoreError> {
         let (kind, text) = match &numbered.body {
-            Body::Text(text) => (TEXT, text.clone()),
+            Body::Text(text) | Body::Reply { text, .. } => (TEXT, text.clone()),
+            Body::Edit { text, .. } => (EDIT, text.clone()),
+            Body::Withdrawal { .. } => (WITHDRAWAL, String::new()),
             Body::Retention(retention) => Note::Retention { retention: *retention }.to_stored(),
             Body::Deleted => Note::Deleted.to_stored(),
             Body::Statement(_) | Body::Pause(_) | Body::WordQuestion(_) | Body::WordReply(_) => (HIDDEN, String::new()),
@@ -337,6 +343,7 @@ impl Tx<'_> {
             return Ok(None);
         }
         let key = self.transaction.last_insert_rowid();
+        self.relate(key, &numbered.body)?;
         // Just before the next one that is here, else at the end. Several fillings of one gap share a place, and stand
         // by position.
         let next: Option<f64> = self.row(
@@ -386,7 +393,7 @@ impl Tx<'_> {
         let mut page = self.rows(
             // The first comparison of places is one that the index answers.
             &format!(
-                "{PUBLIC} WHERE contact = ?1 AND place <= ?2 AND (place, coalesce(number, 0)) < (?2, ?3) AND kind NOT IN (?5, ?6)
+                "{PUBLIC} WHERE contact = ?1 AND place <= ?2 AND (place, coalesce(number, 0)) < (?2, ?3) AND kind NOT IN (?5, ?6, 60, 61)
                  ORDER BY place DESC, number DESC LIMIT ?4"
             ),
             (contact, from.0, from.1, limit, HIDDEN, DELETED),

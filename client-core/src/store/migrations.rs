@@ -11,7 +11,7 @@ use super::open_error;
 use crate::error::OpenError;
 
 /// Step 1 is the schema of version 1, and so on.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     include_str!("schema.sql"),
     include_str!("migrations/delivery.sql"),
     include_str!("migrations/care.sql"),
@@ -21,6 +21,7 @@ const STEPS: [&str; 9] = [
     include_str!("migrations/restore.sql"),
     include_str!("migrations/life_cycle.sql"),
     include_str!("migrations/network.sql"),
+    include_str!("migrations/edits.sql"),
 ];
 
 /// The version that this code reads and writes.

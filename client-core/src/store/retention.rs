@@ -91,12 +91,21 @@ impl Tx<'_> {
     /// yet, or again to a device that was restored.
     pub(crate) fn delete_message(&self, key: MessageKey) -> Result<(), StoreError> {
         let hidden = self.execute(
-            "UPDATE messages SET kind = ?2, text = '' WHERE id = ?1 AND direction = 2 AND kind NOT IN (0, 1, 31)",
+            "UPDATE messages SET kind = ?2, text = '' WHERE id = ?1 AND direction = 2 AND kind NOT IN (0, 1, 31, 60, 61)",
             (key, HIDDEN),
         )?;
         if hidden > 0 {
             return self.set_purge_due();
         }
+        for about in self.about(key)? {
+            self.erase_message(about)?;
+        }
+        self.erase_message(key)
+    }
+
+    /// The same of one row, whatever it is.
+    pub(super) fn erase_message(&self, key: MessageKey) -> Result<(), StoreError> {
+        self.execute("DELETE FROM earlier_texts WHERE message = ?1", [key])?;
         let may_leave_yet = self.row(
             "SELECT direction = 2 AND position IS NOT NULL AND outcome IN (1, 2, 5) FROM messages WHERE id = ?1",
             [key],
@@ -115,7 +124,7 @@ impl Tx<'_> {
         self.set_purge_due()
     }
 
-    fn set_purge_due(&self) -> Result<(), StoreError> {
+    pub(super) fn set_purge_due(&self) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO tidying (one, trusted, purge_due) VALUES (1, 0, 1) ON CONFLICT (one) DO UPDATE SET purge_due = 1",
             [],
@@ -136,8 +145,10 @@ impl Tx<'_> {
 
     /// Removes a contact whose pairing ended, with everything about it.
     pub(crate) fn forget_contact(&self, contact: &ContactKey) -> Result<(), StoreError> {
-        for table in ["outbox", "message_bodies", "messages", "received", "sealing_keys", "offer_parts"] {
-            let of = if table == "message_bodies" {
+        for table in
+            ["outbox", "message_bodies", "earlier_texts", "messages", "received", "sealing_keys", "offer_parts"]
+        {
+            let of = if table == "message_bodies" || table == "earlier_texts" {
                 "message IN (SELECT id FROM messages WHERE contact = ?1)"
             } else {
                 "contact = ?1"

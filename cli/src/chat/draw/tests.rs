@@ -38,6 +38,9 @@ fn message(n: u64, direction: Direction, text: &str) -> Message {
         sent_at: 1_741_000_920_000 + n,
         stored_at: 1_741_000_920_000 + n,
         gap_before: false,
+        reply_to: None,
+        edited: false,
+        withdrawn: false,
     }
 }
 
