@@ -2,6 +2,7 @@
 //!
 //! Bytes become these types in `decode` and nowhere else; what does not fit is refused there.
 
+mod attachment;
 mod reset;
 #[cfg(test)]
 mod vectors;
@@ -21,6 +22,11 @@ use crate::crypto::seal::{MAX_LARGE_PAYLOAD, SealingPublic};
 use crate::crypto::signing::{MAX_BODY, SigningPublic, StatementKind};
 use crate::types::Timestamp;
 
+pub(crate) use attachment::{
+    AttachmentContent, CHUNK, Chunk, MAX_DURATION_MS, MOST_RANGES, TransferEnd, TransferId, TransferStatus,
+    is_media_type, is_name,
+};
+pub use attachment::{MAX_ATTACHMENT_NAME, MAX_THUMBNAIL};
 pub(crate) use reset::{Had, ResetContent, ResetId, ResetStep};
 
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -88,6 +94,10 @@ pub(crate) struct Envelope {
     pub(crate) tells_reads: bool,
     /// The person has seen every message up to this position; 0 if that is not told.
     pub(crate) seen_up_to: u64,
+    /// A piece of a file. Only without a message.
+    pub(crate) chunk: Option<Chunk>,
+    /// How a transfer stands. Only without a message.
+    pub(crate) transfer: Option<TransferStatus>,
 }
 
 /// A sealing key, with its number in the session.
@@ -114,6 +124,8 @@ pub(crate) enum Body {
     Text(String),
     /// A statement, or a part of one.
     Statement(StatementPart),
+    /// Announces a file.
+    Attachment(AttachmentContent),
     /// A newer version of Tacit knows.
     Unknown,
 }
@@ -261,6 +273,8 @@ impl Envelope {
             sealing_key: self.sealing_key.as_ref().map(Announced::to_pb),
             tells_reads: self.tells_reads,
             seen_up_to: self.seen_up_to,
+            chunk: self.chunk.as_ref().map(Chunk::to_pb),
+            transfer: self.transfer.as_ref().map(TransferStatus::to_pb),
             ..pb::Envelope::default()
         };
         if let Some(numbered) = &self.numbered {
@@ -275,6 +289,9 @@ impl Envelope {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadContent> {
         let envelope = pb::Envelope::decode(bytes).map_err(|_| BadContent)?;
+        if envelope.number > 0 && (envelope.chunk.is_some() || envelope.transfer.is_some()) {
+            return Err(BadContent);
+        }
         let numbered = match envelope.number {
             0 => None,
             number if number > MAX_NUMBER || envelope.position > MAX_NUMBER => return Err(BadContent),
@@ -293,6 +310,8 @@ impl Envelope {
             sealing_key: envelope.sealing_key.as_ref().map(Announced::from_pb).transpose()?,
             tells_reads: envelope.tells_reads,
             seen_up_to: envelope.seen_up_to.min(MAX_NUMBER),
+            chunk: envelope.chunk.map(Chunk::from_pb).transpose()?,
+            transfer: envelope.transfer.map(TransferStatus::from_pb).transpose()?,
         })
     }
 }
@@ -323,6 +342,7 @@ impl Body {
                 count: part.count.into(),
                 bytes: part.bytes.clone(),
             }),
+            Self::Attachment(attachment) => pb::envelope::Body::Attachment(attachment.to_pb()),
             Self::Unknown => return None,
         })
     }
@@ -334,6 +354,9 @@ impl Body {
                 // A kind of a newer version is shown as what a newer version can show.
                 let Some(kind) = StatementKind::from_number(part.kind) else { return Ok(Self::Unknown) };
                 Self::Statement(StatementPart::from_pb(kind, part)?)
+            }
+            Some(pb::envelope::Body::Attachment(attachment)) => {
+                Self::Attachment(AttachmentContent::from_pb(attachment)?)
             }
             None => Self::Unknown,
         })
@@ -415,6 +438,7 @@ mod tests {
             sealing_key: None,
             tells_reads: true,
             seen_up_to: u64::MAX / 4,
+            ..Envelope::default()
         }
     }
 

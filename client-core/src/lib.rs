@@ -26,6 +26,7 @@ mod search;
 mod simulation;
 mod statements;
 mod store;
+mod transfers;
 mod types;
 
 #[cfg(test)]
@@ -46,16 +47,16 @@ pub use care::terms::Terms;
 pub use client::Client;
 pub use client::crisis::Crisis;
 pub use client::terms::Consent;
-pub use content::MAX_TEXT;
+pub use content::{MAX_ATTACHMENT_NAME, MAX_TEXT, MAX_THUMBNAIL};
 pub use error::{
-    AuthorityError, CardError, ContactError, EnrolError, InviteError, JoinError, OpenError, ResetError, SendError,
-    SettingsError, StoreError, WaitError,
+    AttachmentError, AuthorityError, CardError, ContactError, EnrolError, InviteError, JoinError, OpenError,
+    ResetError, SendError, SettingsError, StoreError, WaitError,
 };
 pub use note::Note;
 pub use store::StoreKey;
 pub use tacit_proto::link::{AddressError, LinkError};
 pub use types::{
-    CareState, Connection, Contact, ContactId, ContactState, Content, Direction, EndedWhy, Enrolment, EnrolmentState,
-    Event, Found, LastReset, Listener, Message, MessageId, NewInvite, Offer, Outcome, Piece, ReadReceipts, RefusedWhy,
-    SessionState, Timestamp,
+    Attachment, CareState, Connection, Contact, ContactId, ContactState, Content, Direction, EndedWhy, Enrolment,
+    EnrolmentState, Event, Found, LastReset, Listener, Message, MessageId, NewAttachment, NewInvite, Offer, Outcome,
+    Piece, ReadReceipts, RefusedWhy, SessionState, Timestamp, TransferState,
 };

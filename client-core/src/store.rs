@@ -4,6 +4,7 @@
 //! itself, so that nothing which another process may have changed is ever relied on.
 
 mod care;
+mod chunks;
 mod contacts;
 mod erase;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod resend;
 mod sealing_keys;
 mod search;
 mod sessions;
+mod transfers;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -37,12 +39,13 @@ pub(crate) use erase::erase;
 pub use key_file::StoreKey;
 pub(crate) use key_file::{Key, home_exists};
 pub(crate) use lease::{Holder, RENEW_MS};
-pub(crate) use messages::Changed;
+pub(crate) use messages::{Changed, MessageKey};
 pub(crate) use outbox::{Kind, OutboxKey, Outgoing};
 pub(crate) use received::POSITIONS;
 pub(crate) use relays::{RelayId, RelayRow};
 pub(crate) use sealing_keys::OwnSealingKey;
 pub(crate) use sessions::{AskedReset, NewSession, SessionRow};
+pub(crate) use transfers::{Stage, TransferRow};
 
 use crate::error::{OpenError, StoreError};
 

@@ -14,6 +14,7 @@ impl Engine {
         for attachment in self.attachments.values_mut().filter(|it| it.paused_until <= now.steady) {
             attachment.paused_until = 0;
         }
+        self.owe_statuses(tx, now)?;
         for row in tx.contacts_with_work(self.relay)? {
             let Some(Link::Attached(handle)) = self.links.get(&row.key) else { continue };
             let handle = *handle;
@@ -29,7 +30,7 @@ impl Engine {
             self.owe_receipt(tx, &row)?;
             self.send_from(tx, rng, &row, handle)?;
         }
-        Ok(())
+        self.send_chunks(tx, now, rng)
     }
 
     /// A receipt rides in the next message; if none is about to leave, it gets a box of its own, one at a time.
@@ -81,7 +82,7 @@ impl Engine {
             attachment.sent = outgoing.key;
             let request = self.request_id(Pending::Send(handle, n));
             if let Some(attachment) = self.attachments.get_mut(&handle) {
-                attachment.in_flight.push_back(InFlight { request, n, key: outgoing.key });
+                attachment.in_flight.push_back(InFlight { request, n, key: outgoing.key, is_chunk: false });
             }
             let payload = sealed.into();
             self.output.frames.push(ToRelay::Request(request, Request::Send { handle, n, payload }));
@@ -147,9 +148,14 @@ impl Engine {
         let first = refused.front().map_or(attachment.sent, |sent| sent.key);
         // The refused number must come again, and everything after it was out of turn.
         attachment.next_n = refused_n;
-        attachment.sent = first - 1;
+        let again = |chunks: bool| refused.iter().find(|sent| sent.is_chunk == chunks).map(|sent| sent.key - 1);
+        attachment.sent = again(false).unwrap_or(attachment.sent);
+        attachment.sent_chunks = again(true).unwrap_or(attachment.sent_chunks);
         match why {
-            Refusal::Full => attachment.paused_until = now.steady + ROOM_MS,
+            Refusal::Full => {
+                attachment.paused_until = now.steady + ROOM_MS;
+                self.shrink_window(handle);
+            }
             Refusal::OutOfTurn => return Err(TurnError::Protocol),
             why if why.is_retry() => attachment.paused_until = now.steady + RETRY_MS,
             // The other end closed it: what it left for us still comes, and then `Closed`.

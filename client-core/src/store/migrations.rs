@@ -11,12 +11,13 @@ use super::open_error;
 use crate::error::OpenError;
 
 /// Step 1 is the schema of version 1, and so on.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     include_str!("schema.sql"),
     include_str!("migrations/delivery.sql"),
     include_str!("migrations/care.sql"),
     include_str!("migrations/history.sql"),
     include_str!("migrations/resets.sql"),
+    include_str!("migrations/attachments.sql"),
 ];
 
 /// The version that this code reads and writes.
