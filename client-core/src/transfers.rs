@@ -218,6 +218,7 @@ pub(crate) fn take_status(
 }
 
 fn over(tx: &Tx<'_>, found: &TransferRow, end: TransferEnd) -> Result<Moved, StoreError> {
+    tx.set_unconfirmed(found.key, false)?;
     let stage = match end {
         // It was there before it was cancelled here.
         TransferEnd::Whole => Stage::Whole,
@@ -239,17 +240,14 @@ fn over(tx: &Tx<'_>, found: &TransferRow, end: TransferEnd) -> Result<Moved, Sto
     Ok(Moved::of(found))
 }
 
-fn withdrawn(tx: &Tx<'_>, row: &ContactRow, transfer: &[u8; 16]) -> Result<Moved, StoreError> {
+/// The sender cancelled it. It is told that this is known, or that it was too late.
+fn withdrawn(tx: &Tx<'_>, row: &ContactRow, transfer: &TransferId) -> Result<Moved, StoreError> {
+    tx.owe_status(&row.key, false, transfer, false)?;
     match tx.transfer(&row.key, false, transfer)? {
         Some(found) if found.stage == Stage::UnderWay => {
             tx.drop_chunks(found.key)?;
             tx.set_stage(found.key, Stage::CancelledThere)?;
             Ok(Moved::of(&found))
-        }
-        // Too late: the sender is told that it is here.
-        Some(found) if found.stage == Stage::Whole => {
-            tx.owe_status(&row.key, false, transfer, false)?;
-            Ok(Moved::NOTHING)
         }
         _ => Ok(Moved::NOTHING),
     }
@@ -267,6 +265,7 @@ pub(crate) fn cancel(tx: &Tx<'_>, transfer: &TransferRow) -> Result<bool, StoreE
         _ => false,
     };
     if !never_sent {
+        tx.set_unconfirmed(transfer.key, transfer.ours)?;
         tx.owe_status(&transfer.conversation, transfer.ours, &transfer.transfer, false)?;
     }
     Ok(true)
@@ -277,10 +276,9 @@ pub(crate) fn tend(tx: &Tx<'_>, relay: RelayId, now: Timestamp) -> Result<(), St
     tx.drop_stale_copies(now, STALE_COPY_MS)?;
     for row in tx.live_contacts(relay)? {
         for transfer in tx.stalled(&row.key, now, STALL_MS)? {
-            if transfer.ours {
-                tx.give_up_one(transfer.key)?;
-            } else {
-                tx.owe_status(&row.key, false, &transfer.transfer, true)?;
+            match (transfer.ours, transfer.stage) {
+                (true, Stage::UnderWay) => tx.give_up_one(transfer.key)?,
+                (ours, _) => tx.owe_status(&row.key, ours, &transfer.transfer, !ours)?,
             }
         }
     }

@@ -141,18 +141,26 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The recipient has these. What was sealed before one of them, and is not among them, was lost on its way.
+    /// The recipient has these. What the relay took before one of them, and is not among them, was lost on its way.
     pub(crate) fn arrived(&self, key: TransferKey, ranges: &[Range]) -> Result<(), StoreError> {
         let mut last: Option<i64> = None;
         for range in ranges {
             let arrived = self.rows(
-                "DELETE FROM chunks_under_way WHERE file = ?1 AND number BETWEEN ?2 AND ?3 RETURNING id",
+                "DELETE FROM chunks_under_way WHERE file = ?1 AND number BETWEEN ?2 AND ?3 RETURNING id, outbox",
                 (key, range.first, range.last),
-                |row| row.get::<_, i64>(0),
+                |row| Ok((row.get::<_, i64>(0)?, row.get::<_, OutboxKey>(1)?)),
             )?;
-            last = last.max(arrived.into_iter().max());
+            for (id, outbox) in arrived {
+                last = last.max(Some(id));
+                // The relay took it, and its answer was lost.
+                self.remove_outgoing(outbox)?;
+            }
         }
-        self.execute("DELETE FROM chunks_under_way WHERE file = ?1 AND id < ?2", (key, last.unwrap_or(0)))?;
+        self.execute(
+            "DELETE FROM chunks_under_way WHERE file = ?1 AND id < ?2
+                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE id = chunks_under_way.outbox)",
+            (key, last.unwrap_or(0)),
+        )?;
         Ok(())
     }
 
@@ -188,5 +196,13 @@ impl Tx<'_> {
             self.owe_all(&contact.key)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Tx<'_> {
+    /// How many chunks there are, of all files.
+    pub(crate) fn count_chunks(&self) -> Result<u64, StoreError> {
+        Ok(self.row("SELECT count(*) FROM chunks", [], |row| row.get(0))?.unwrap_or(0))
     }
 }

@@ -340,7 +340,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Transfers of a contact that did not move for this long, or for twice as long after each time that they were
+    /// Of ours that was cancelled: whether the recipient is still to say that it knows.
+    pub(crate) fn set_unconfirmed(&self, key: TransferKey, unconfirmed: bool) -> Result<(), StoreError> {
+        self.execute("UPDATE transfers SET unconfirmed = ?2 WHERE key = ?1", (key, unconfirmed))?;
+        Ok(())
+    }
+
+    /// Transfers of a contact that are not over, and did not move for this long, or for twice as long after each time that they were
     /// found here. They count as found.
     pub(crate) fn stalled(
         &self,
@@ -349,7 +355,7 @@ impl Tx<'_> {
         after_ms: u64,
     ) -> Result<Vec<TransferRow>, StoreError> {
         let sql = format!(
-            "{ROW} WHERE conversation = ?1 AND ours IN (0, 1) AND state = 1
+            "{ROW} WHERE conversation = ?1 AND (state = 1 OR unconfirmed = 1)
                  AND abs(?2 - moved_at) > ?3 << min(stalls, 8)"
         );
         let stalled = self.rows(&sql, (contact, now, after_ms), transfer_row)?;
@@ -364,7 +370,8 @@ impl Tx<'_> {
     pub(crate) fn any_transfer(&self, relay: RelayId) -> Result<bool, StoreError> {
         let found = self.row(
             "SELECT 1 FROM contacts WHERE relay = ?1 AND EXISTS
-                 (SELECT 1 FROM transfers WHERE conversation = contacts.id AND transfers.state = 1) LIMIT 1",
+                 (SELECT 1 FROM transfers WHERE conversation = contacts.id
+                     AND (transfers.state = 1 OR unconfirmed = 1)) LIMIT 1",
             [relay],
             |_| Ok(()),
         )?;
@@ -409,7 +416,8 @@ impl Tx<'_> {
     pub(crate) fn owe_all(&self, contact: &ContactKey) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO statuses_due (contact, transfer, ours)
-                 SELECT conversation, transfer, 0 FROM transfers WHERE conversation = ?1 AND ours = 0 AND state = 1
+                 SELECT conversation, transfer, ours FROM transfers
+                 WHERE conversation = ?1 AND (ours = 0 AND state = 1 OR unconfirmed = 1)
              ON CONFLICT DO NOTHING",
             [contact],
         )?;
@@ -419,6 +427,7 @@ impl Tx<'_> {
     /// The pairing ended: what is not whole will not be.
     pub(super) fn end_transfers(&self, contact: &ContactKey) -> Result<(), StoreError> {
         self.execute("DELETE FROM statuses_due WHERE contact = ?1", [contact])?;
+        self.execute("UPDATE transfers SET unconfirmed = 0 WHERE conversation = ?1 AND unconfirmed = 1", [contact])?;
         for ours in [false, true] {
             for transfer in self.transfers_under_way(contact, ours)? {
                 self.drop_chunks(transfer.key)?;

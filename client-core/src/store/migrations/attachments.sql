@@ -25,9 +25,11 @@ CREATE TABLE transfers (
     -- When it last went forward, and how often it was asked about since.
     moved_at INTEGER NOT NULL,
     stalls INTEGER NOT NULL DEFAULT 0,
+    -- Of ours: it was cancelled, and the recipient did not say yet that it knows.
+    unconfirmed INTEGER NOT NULL DEFAULT 0,
     UNIQUE (conversation, ours, transfer)
 ) STRICT;
-CREATE INDEX transfers_under_way ON transfers (conversation, ours) WHERE state = 1;
+CREATE INDEX transfers_under_way ON transfers (conversation, ours) WHERE state = 1 OR unconfirmed = 1;
 
 CREATE TABLE thumbnails (
     file INTEGER PRIMARY KEY REFERENCES transfers (key) ON DELETE CASCADE,
