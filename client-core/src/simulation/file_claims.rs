@@ -52,9 +52,10 @@ fn transfers(talk: &mut Scenario, side: usize) -> Vec<TransferState> {
 }
 
 fn done(talk: &mut Scenario, side: usize) -> u64 {
-    match transfers(talk, side)[0] {
-        TransferState::UnderWay { done, .. } => done,
-        TransferState::Whole => u64::MAX,
+    match transfers(talk, side).first() {
+        None => 0,
+        Some(TransferState::UnderWay { done, .. }) => *done,
+        Some(TransferState::Whole) => u64::MAX,
         other => panic!("{other:?}"),
     }
 }

@@ -65,10 +65,8 @@ fn chunks_that_the_relay_drops_go_again() {
 #[test]
 fn chunks_that_never_come_are_never_called_whole() {
     let mut talk = talk();
-    let before = transfers(&mut talk, 0);
     suffer(&mut talk, Courier::new(|parcel: Parcel| if is_large(&parcel) { vec![] } else { vec![parcel] }));
-    assert!(matches!(transfers(&mut talk, 0)[0], TransferState::UnderWay { .. }), "{before:?}");
-    assert!(matches!(transfers(&mut talk, 1)[0], TransferState::UnderWay { .. }));
+    assert!(matches!(transfers(&mut talk, 0)[0], TransferState::UnderWay { .. }));
     recover(&mut talk);
 }
 
@@ -130,7 +128,7 @@ fn a_relay_that_takes_chunks_and_keeps_none_is_not_believed() {
 }
 
 #[test]
-fn a_relay_that_is_always_full_for_chunks_does_not_hold_texts_up_for_good() {
+fn a_relay_that_refuses_at_random_what_it_took_costs_nothing_but_time() {
     let mut talk = talk();
     let mut dice = Dice::new(7);
     suffer(
