@@ -55,6 +55,20 @@ pub(crate) enum Command {
     End(End),
     /// Give a contact another label; it never leaves this device
     Rename(Rename),
+    /// Keep messages for some time, or see how long both sides keep them
+    Retention(Retention),
+    /// Delete a message, or a whole conversation, on this device
+    Delete(Delete),
+    /// Write an encrypted backup of this device to a file
+    Backup(Backup),
+    /// Make this device from a backup; the lost one is locked out
+    Restore(Restore),
+    /// Send a file
+    Attach(Attach),
+    /// Write a file that came, or was sent, to a new file
+    Save(Save),
+    /// Cancel a file that is under way
+    Cancel(Cancel),
     /// Change the passphrase of this device
     Passphrase(Passphrase),
     /// Check that everything stored on this device is as it was written
@@ -117,6 +131,47 @@ pub(crate) struct Send {
     /// Fail unless the message got that far in time; `none` only queues it
     #[arg(long, value_enum)]
     pub(crate) wait: Option<Wait>,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Attach {
+    /// A label or an id
+    pub(crate) contact: String,
+    /// The file; it is not needed any more once this is done
+    pub(crate) file: PathBuf,
+    /// It is a voice note of so many milliseconds
+    #[arg(long, value_name = "N")]
+    pub(crate) voice_ms: Option<u32>,
+    /// A small picture of it, at most 12,000 bytes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) thumbnail: Option<PathBuf>,
+    /// What the other side sees instead of the file's name
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) name: Option<String>,
+    /// What is in it, such as image/png [default: what its name says]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) media_type: Option<String>,
+    /// Only queue it
+    #[arg(long)]
+    pub(crate) queue: bool,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Save {
+    /// The message's id, as `history --json` shows it
+    pub(crate) message: String,
+    /// The file to be written; one that is there is not replaced
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cancel {
+    /// The message's id, as `history --json` shows it
+    pub(crate) message: String,
     #[command(flatten)]
     pub(crate) patience: Patience,
 }
@@ -223,6 +278,63 @@ pub(crate) struct Rename {
     pub(crate) contact: String,
     /// The label from now on
     pub(crate) label: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Retention {
+    /// A label or an id
+    pub(crate) contact: String,
+    /// Keep messages until they are deleted by hand
+    #[arg(long)]
+    pub(crate) always: bool,
+    /// Keep messages for so many years, then delete them
+    #[arg(long, value_name = "N", conflicts_with = "always")]
+    pub(crate) years: Option<u32>,
+    /// Delete messages after so many days
+    #[arg(long, value_name = "N", conflicts_with_all = ["always", "years"])]
+    pub(crate) days: Option<u32>,
+    /// Delete nothing until the hold is lifted
+    #[arg(long)]
+    pub(crate) hold: bool,
+    /// Lift the hold
+    #[arg(long, conflicts_with = "hold")]
+    pub(crate) no_hold: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Delete {
+    /// A label or an id
+    pub(crate) contact: String,
+    /// Only this message: its id, as `history --json` shows it
+    #[arg(long, value_name = "ID")]
+    pub(crate) message: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Backup {
+    /// The file; one that is there is replaced
+    pub(crate) file: PathBuf,
+    /// Draw 24 recovery words, and print them, to be written down on paper
+    #[arg(long)]
+    pub(crate) new_words: bool,
+    /// Use the recovery words of an earlier backup instead of a passphrase
+    #[arg(long, conflicts_with = "new_words")]
+    pub(crate) words: bool,
+    /// A file whose first line is the passphrase or the words [default: $TACIT_BACKUP_SECRET, or a question]
+    #[arg(long, value_name = "FILE", conflicts_with = "new_words")]
+    pub(crate) secret_file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Restore {
+    /// The file
+    pub(crate) file: PathBuf,
+    /// A file whose first line is the passphrase or the words [default: $TACIT_BACKUP_SECRET, or a question]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret_file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

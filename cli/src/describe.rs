@@ -1,13 +1,13 @@
 //! States and outcomes in words for people, and in codes for scripts.
 
-use tacit_client_core::{Connection, Contact, ContactState, EndedWhy, Outcome, RefusedWhy};
+use tacit_client_core::{Attachment, Connection, Contact, ContactState, EndedWhy, Outcome, RefusedWhy, TransferState};
 
 use crate::clock::Clock;
 use crate::escape;
 
 /// All ways to end, for tests that go through them.
 #[cfg(test)]
-pub(crate) const ALL_ENDED: [EndedWhy; 8] = [
+pub(crate) const ALL_ENDED: [EndedWhy; 9] = [
     EndedWhy::InviteUsed,
     EndedWhy::InviteExpired,
     EndedWhy::Unclaimed,
@@ -16,7 +16,44 @@ pub(crate) const ALL_ENDED: [EndedWhy; 8] = [
     EndedWhy::ByPeer,
     EndedWhy::NoPermit,
     EndedWhy::BadOffer,
+    EndedWhy::NotRestored,
 ];
+
+/// How far a file is, for scripts.
+pub(crate) const fn transfer_code(transfer: TransferState) -> &'static str {
+    match transfer {
+        TransferState::UnderWay { .. } => "under_way",
+        TransferState::Whole => "whole",
+        TransferState::CancelledByUs => "cancelled_by_us",
+        TransferState::CancelledByPeer => "cancelled_by_peer",
+        TransferState::TooLarge => "too_large",
+        TransferState::NoRoom => "no_room",
+        TransferState::Damaged => "damaged",
+        TransferState::Ended => "ended",
+    }
+}
+
+/// How far a file is.
+pub(crate) fn transfer_words(transfer: TransferState) -> String {
+    match transfer {
+        TransferState::UnderWay { done, of } => format!("{done} of {of} bytes"),
+        TransferState::Whole => "whole".into(),
+        TransferState::CancelledByUs => "cancelled here".into(),
+        TransferState::CancelledByPeer => "cancelled by the other side".into(),
+        TransferState::TooLarge => "refused: larger than what the recipient's device takes".into(),
+        TransferState::NoRoom => "refused: the recipient's device waits for too much already".into(),
+        TransferState::Damaged => "damaged on its way, and erased".into(),
+        TransferState::Ended => "not whole when the conversation ended".into(),
+    }
+}
+
+/// A file, in a line.
+pub(crate) fn attachment(attachment: &Attachment) -> String {
+    let voice = attachment.duration_ms.map_or(String::new(), |ms| format!("voice note of {} s, ", ms.div_ceil(1_000)));
+    let transfer = transfer_words(attachment.transfer);
+    let (name, media_type) = (escape::line(&attachment.name), escape::line(&attachment.media_type));
+    format!("({voice}file {name}, {media_type}, {} bytes: {transfer})", attachment.size)
+}
 
 /// A state, for scripts.
 pub(crate) const fn state_code(state: ContactState) -> &'static str {
@@ -68,6 +105,7 @@ pub(crate) const fn ended_code(why: EndedWhy) -> &'static str {
         EndedWhy::ByPeer => "ended_by_peer",
         EndedWhy::NoPermit => "no_permit",
         EndedWhy::BadOffer => "bad_offer",
+        EndedWhy::NotRestored => "not_restored",
     }
 }
 
@@ -91,6 +129,10 @@ pub(crate) const fn ended(why: EndedWhy) -> &'static str {
         EndedWhy::BadOffer => {
             "What the other device offers makes no sense to this version of Tacit. Update both sides, and ask for a new \
              invite."
+        }
+        EndedWhy::NotRestored => {
+            "This pairing was not complete when the backup was made that this device was restored from. Make a new invite, \
+             or ask for one."
         }
     }
 }
@@ -129,6 +171,7 @@ pub(crate) fn outcome_words(outcome: Outcome, clock: &Clock) -> String {
         Outcome::Expired => "expired: nobody came for it in time".into(),
         Outcome::Refused(RefusedWhy::Ended) => "refused: the conversation has ended".into(),
         Outcome::Refused(RefusedWhy::NotCarried) => "refused: the relay does not carry it".into(),
+        Outcome::Refused(RefusedWhy::Cancelled) => "cancelled before it was sent".into(),
     }
 }
 
@@ -144,6 +187,7 @@ pub(crate) fn not_reached(outcome: Outcome, problem: &str) -> String {
         Outcome::Delivered | Outcome::Read => "the message was delivered".into(),
         Outcome::Expired => "the message expired: nobody came for it in time. It is kept here; send it again".into(),
         Outcome::Refused(RefusedWhy::Ended) => "the message was not sent: the conversation has ended".into(),
+        Outcome::Refused(RefusedWhy::Cancelled) => "the message was not sent: it was cancelled".into(),
         Outcome::Refused(RefusedWhy::NotCarried) => {
             "the message was not sent: the relay does not carry boxes of this version. Update Tacit, or the relay"
                 .into()
@@ -180,7 +224,7 @@ pub(crate) fn warnings(contact: &Contact) -> Vec<String> {
                 .into(),
         );
     }
-    let is_live = matches!(contact.state, ContactState::Joined | ContactState::Paired);
+    let is_live = matches!(contact.state, ContactState::Joined | ContactState::Paired) && !contact.locked_out;
     if is_live && contact.session.wedged {
         warnings.push(
             "This device can no longer read what they send. What you write is kept. Begin anew with `tacit reset`."
@@ -198,7 +242,9 @@ pub(crate) fn warnings(contact: &Contact) -> Vec<String> {
         );
     }
     if is_live && !contact.verified {
-        let why = if let Some(reset) = contact.session.last_reset {
+        let why = if contact.session.resetting {
+            "Unverified: the safety words will be new. Compare them once their device has answered."
+        } else if let Some(reset) = contact.session.last_reset {
             if reset.by_peer {
                 "Unverified: their device asked to begin anew, so the safety words are new. It may be another device, or \
                  somebody else's: compare them."

@@ -4,8 +4,8 @@ use std::io;
 
 use serde::Serialize;
 use tacit_client_core::{
-    AuthorityError, ContactError, EndedWhy, EnrolError, InviteError, JoinError, Offer, OpenError, Outcome, ResetError,
-    SendError, StoreError, WaitError,
+    AttachmentError, AuthorityError, BackupError, ContactError, DeleteError, EndedWhy, EnrolError, InviteError,
+    JoinError, Offer, OpenError, Outcome, ResetError, RetentionError, SendError, StoreError, WaitError,
 };
 
 use crate::describe;
@@ -33,6 +33,14 @@ pub(crate) enum Failure {
     Send(#[from] SendError),
     #[error(transparent)]
     Wait(#[from] WaitError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error(transparent)]
+    Retention(#[from] RetentionError),
+    #[error(transparent)]
+    Attachment(#[from] AttachmentError),
+    #[error(transparent)]
+    Delete(#[from] DeleteError),
     #[error("there is no home yet; begin with `tacit enrol LINK` (therapists) or `tacit join LINK`")]
     NoHome,
     #[error("this machine names no folder for data; say where the home is with --home DIR")]
@@ -76,6 +84,16 @@ pub(crate) enum Failure {
     PairingEnded(EndedWhy),
     #[error("{}", describe::not_reached(*.outcome, .problem))]
     NotReached { outcome: Outcome, problem: String },
+    #[error(
+        "the relay no longer lets this device into the conversation, so this was not sent: another device took it over, \
+         or the relay lost it. It is kept here; pair again with a new invite"
+    )]
+    LockedOut,
+    #[error(
+        "there are no safety words yet: a new session was asked for, and their device has not answered; connect again \
+         later"
+    )]
+    NoWordsYet,
     #[error("this needs a yes; use --yes where nobody can be asked. Nothing was changed")]
     NotConfirmed,
     #[error("this needs a terminal, and has no JSON; scripts use `send`, `sync` and `history`")]
@@ -130,16 +148,7 @@ impl Failure {
     /// By what scripts know it. A code is never used again for another meaning.
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Self::Open(error) => match error {
-                OpenError::WrongPassphrase => "wrong_passphrase",
-                OpenError::WrongKeyKind => "wrong_key_kind",
-                OpenError::EmptyPassphrase => "empty_passphrase",
-                OpenError::Damaged => "store_damaged",
-                OpenError::NewerFormat => "newer_format",
-                OpenError::Locked => "locked",
-                OpenError::Erased => "home_erased",
-                OpenError::Io(_) => "home_unusable",
-            },
+            Self::Open(error) => open(error),
             Self::Authority(_) => "authority_unusable",
             Self::Store(error) => store(error),
             Self::Enrol(error) => match error {
@@ -172,20 +181,26 @@ impl Failure {
                 ResetError::TooOften => "too_often",
                 ResetError::Store(error) => store(error),
             },
-            Self::Send(error) => match error {
-                SendError::NoSuchContact => "no_such_contact",
-                SendError::Empty => "message_empty",
-                SendError::TooLong => "message_too_long",
-                SendError::NotPaired => "not_paired",
-                SendError::Ended => "conversation_ended",
-                SendError::TermsChanged => "terms_changed",
-                SendError::Store(error) => store(error),
-            },
+            Self::Send(error) => send(error),
             Self::Wait(error) => match error {
                 WaitError::TimedOut { .. } => "timed_out",
                 WaitError::NothingToWaitFor => "nothing_to_wait_for",
                 WaitError::Store(error) => store(error),
             },
+            Self::Backup(error) => backup(error),
+            Self::Retention(error) => match error {
+                RetentionError::BadPeriod => "bad_period",
+                RetentionError::Contact(ContactError::Store(error)) | RetentionError::Store(error) => store(error),
+                RetentionError::Contact(_) => "no_such_contact",
+            },
+            Self::Delete(error) => match error {
+                DeleteError::NoSuchContact => "no_such_contact",
+                DeleteError::NoSuchMessage => "no_such_message",
+                DeleteError::LegalHold => "legal_hold",
+                DeleteError::MustKeep { .. } => "must_keep",
+                DeleteError::Store(error) => store(error),
+            },
+            Self::Attachment(error) => attachment(error),
             Self::NoHome => "no_home",
             Self::NoDefaultHome => "no_default_home",
             Self::PassphraseNeeded => "passphrase_needed",
@@ -207,6 +222,8 @@ impl Failure {
                 Outcome::Refused(_) => "message_refused",
                 _ => "timed_out",
             },
+            Self::LockedOut => "locked_out",
+            Self::NoWordsYet => "no_words_yet",
             Self::NotConfirmed => "not_confirmed",
             Self::NotATerminal => "not_a_terminal",
             Self::Terminal(_) => "terminal",
@@ -215,6 +232,70 @@ impl Failure {
             Self::Demo(_) => "demo",
             Self::Interrupted => "interrupted",
         }
+    }
+}
+
+const fn open(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::WrongPassphrase => "wrong_passphrase",
+        OpenError::WrongKeyKind => "wrong_key_kind",
+        OpenError::EmptyPassphrase => "empty_passphrase",
+        OpenError::Damaged => "store_damaged",
+        OpenError::NewerFormat => "newer_format",
+        OpenError::Locked => "locked",
+        OpenError::Erased => "home_erased",
+        OpenError::Io(_) => "home_unusable",
+    }
+}
+
+const fn backup(error: &BackupError) -> &'static str {
+    match error {
+        BackupError::NotABackup => "not_a_backup",
+        BackupError::NewerFormat => "newer_format",
+        BackupError::WrongSecret => "wrong_secret",
+        BackupError::WrongSecretKind => "wrong_secret_kind",
+        BackupError::EmptyPassphrase => "empty_passphrase",
+        BackupError::BadWords => "bad_words",
+        BackupError::Truncated => "backup_truncated",
+        BackupError::Damaged => "backup_damaged",
+        BackupError::TooLong => "too_long",
+        BackupError::HomeExists => "home_exists",
+        BackupError::Open(error) => open(error),
+        BackupError::Store(error) => store(error),
+        BackupError::Io(_) => "backup_file",
+    }
+}
+
+const fn send(error: &SendError) -> &'static str {
+    match error {
+        SendError::NoSuchContact => "no_such_contact",
+        SendError::Empty => "message_empty",
+        SendError::TooLong => "message_too_long",
+        SendError::NotPaired => "not_paired",
+        SendError::Ended => "conversation_ended",
+        SendError::TermsChanged => "terms_changed",
+        SendError::Store(error) => store(error),
+    }
+}
+
+const fn attachment(error: &AttachmentError) -> &'static str {
+    match error {
+        AttachmentError::Send(error) => send(error),
+        AttachmentError::BadName => "bad_name",
+        AttachmentError::BadMediaType => "bad_media_type",
+        AttachmentError::ThumbnailTooLarge => "thumbnail_too_large",
+        AttachmentError::BadDuration => "bad_duration",
+        AttachmentError::TooLarge { .. } => "file_too_large",
+        AttachmentError::Unreadable(_) => "file_unreadable",
+        AttachmentError::GivenUp => "given_up",
+        AttachmentError::NoSuchMessage => "no_such_message",
+        AttachmentError::NotAnAttachment => "not_a_file",
+        AttachmentError::NotWhole => "not_whole",
+        AttachmentError::NotHere => "not_here",
+        AttachmentError::Over => "over",
+        AttachmentError::Exists => "file_exists",
+        AttachmentError::Unwritable(_) => "file_unwritable",
+        AttachmentError::Store(error) => store(error),
     }
 }
 

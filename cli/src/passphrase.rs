@@ -5,6 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use tacit_client_core::{BackupSecret, BackupSecretKind};
 use zeroize::Zeroizing;
 
 use crate::ask;
@@ -26,6 +27,23 @@ pub(crate) fn get(file: Option<&Path>, is_new_home: bool) -> Result<String, Fail
 /// Gets the passphrase that is to take the place of the present one.
 pub(crate) fn get_new(file: Option<&Path>) -> Result<String, Failure> {
     secret(file, "TACIT_NEW_PASSPHRASE", || prompt_twice("The new passphrase: "))
+}
+
+/// Gets the secret of a backup. For a new one, a passphrase is asked for twice.
+pub(crate) fn get_backup_secret(
+    file: Option<&Path>,
+    kind: BackupSecretKind,
+    is_new: bool,
+) -> Result<BackupSecret, Failure> {
+    let secret = secret(file, "TACIT_BACKUP_SECRET", || match kind {
+        BackupSecretKind::Words => prompt("The 24 recovery words: "),
+        BackupSecretKind::Passphrase if is_new => prompt_twice("A passphrase for this backup: "),
+        BackupSecretKind::Passphrase => prompt("The passphrase of the backup: "),
+    })?;
+    Ok(match kind {
+        BackupSecretKind::Words => BackupSecret::Words(secret),
+        BackupSecretKind::Passphrase => BackupSecret::Passphrase(secret),
+    })
 }
 
 /// Gets a secret from a file, from a variable, or from the person.

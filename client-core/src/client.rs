@@ -71,7 +71,9 @@ pub(crate) struct Opened {
 impl Opened {
     pub(crate) fn open(home: &Path, key: &StoreKey) -> Result<Self, OpenError> {
         let key = Key::open(home, key, &mut rng())?;
-        let store = Store::open(home, &key)?;
+        let mut store = Store::open(home, &key)?;
+        // What cannot be deleted now, on a full disk for instance, is deleted the next time.
+        let _ = store.tidy(wall_clock());
         Ok(Self { key, store })
     }
 }

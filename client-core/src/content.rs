@@ -20,6 +20,7 @@ use crate::crypto::pairing::AcceptRandom;
 use crate::crypto::ratchet::{MAX_PREKEY_OVERHEAD, OlmPublic};
 use crate::crypto::seal::{MAX_LARGE_PAYLOAD, SealingPublic};
 use crate::crypto::signing::{MAX_BODY, SigningPublic, StatementKind};
+use crate::retention::{Keep, Retention};
 use crate::types::Timestamp;
 
 pub(crate) use attachment::{
@@ -126,6 +127,10 @@ pub(crate) enum Body {
     Statement(StatementPart),
     /// Announces a file.
     Attachment(AttachmentContent),
+    /// How long the sender keeps the conversation.
+    Retention(Retention),
+    /// The sender deleted it before it arrived.
+    Deleted,
     /// A newer version of Tacit knows.
     Unknown,
 }
@@ -343,6 +348,15 @@ impl Body {
                 bytes: part.bytes.clone(),
             }),
             Self::Attachment(attachment) => pb::envelope::Body::Attachment(attachment.to_pb()),
+            Self::Retention(retention) => {
+                let (keep, amount) = match retention.keep {
+                    Keep::Always => (0, 0),
+                    Keep::ForYears { years } => (1, years),
+                    Keep::ForDays { days } => (2, days),
+                };
+                pb::envelope::Body::Retention(pb::Retention { keep, amount, legal_hold: retention.legal_hold })
+            }
+            Self::Deleted => pb::envelope::Body::Deleted(pb::Deleted {}),
             Self::Unknown => return None,
         })
     }
@@ -358,6 +372,20 @@ impl Body {
             Some(pb::envelope::Body::Attachment(attachment)) => {
                 Self::Attachment(AttachmentContent::from_pb(attachment)?)
             }
+            Some(pb::envelope::Body::Retention(retention)) => {
+                let keep = match retention.keep {
+                    0 => Keep::Always,
+                    1 => Keep::ForYears { years: retention.amount },
+                    2 => Keep::ForDays { days: retention.amount },
+                    _ => return Ok(Self::Unknown),
+                };
+                let retention = Retention { keep, legal_hold: retention.legal_hold };
+                if !retention.is_valid() {
+                    return Err(BadContent);
+                }
+                Self::Retention(retention)
+            }
+            Some(pb::envelope::Body::Deleted(_)) => Self::Deleted,
             None => Self::Unknown,
         })
     }

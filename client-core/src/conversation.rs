@@ -194,6 +194,11 @@ pub(crate) fn receive(
         && let Some(message) = tx.keep_incoming(&row.key, opened.session.session, &envelope.stream, numbered, now)?
     {
         match &numbered.body {
+            Body::Retention(retention) => {
+                received.contact_changed = true;
+                tx.set_retention(&row.key, false, *retention, numbered.sent_at)?;
+            }
+            Body::Deleted => received.contact_changed = true,
             Body::Text(_) | Body::Unknown => received.message = Some(numbered.message_id),
             Body::Attachment(attachment) => {
                 if !transfers::announced(tx, row, message, attachment, now)? {
@@ -253,6 +258,10 @@ fn open_message(tx: &Tx<'_>, row: &ContactRow, sealed: &SealedBox) -> Result<Opt
 }
 
 fn unopened(tx: &Tx<'_>, row: &ContactRow) -> Result<Received, StoreError> {
+    // To a restored device, whatever came before the answer to its reset is of a session that is gone, and comes again.
+    if tx.blob(&row.key, "session")?.is_none() {
+        return Ok(Received::default());
+    }
     tx.note_unopened(&row.key)?;
     Ok(Received { contact_changed: true, ..Received::default() })
 }

@@ -28,7 +28,7 @@ use crate::types::{Connection, Event, Listener, Timestamp};
 /// How often other processes' changes are looked for. `PRAGMA data_version` reads one word of shared memory.
 const POLL: Duration = Duration::from_millis(250);
 
-/// How often pairings that have ended are looked through for messages whose hold has passed.
+/// How often what is kept too long, and what will not be delivered any more, is looked for.
 const HOURLY: Duration = Duration::from_secs(3_600);
 
 pub(crate) const LEASE_FILE: &str = "lease";
@@ -215,7 +215,7 @@ impl Driver {
         let mut relays: HashMap<RelayId, AbortHandle> = HashMap::new();
         let mut tasks = JoinSet::new();
         let mut renewed: Option<(Instant, bool)> = None;
-        let mut expired: Option<Instant> = None;
+        let mut hourly: Option<Instant> = None;
         let mut version = self.store.borrow().data_version().unwrap_or_default();
         // When held notifications are due.
         let mut notify_at = None;
@@ -244,10 +244,9 @@ impl Driver {
                 }
             }
             if renewed.is_some() {
-                if expired.is_none_or(|at| at.elapsed() >= HOURLY) {
-                    expired = Some(Instant::now());
-                    // Not now is as good as a little later.
-                    let _ = self.store.borrow_mut().change::<_, StoreError>(|tx| tx.expire_ended(wall_clock()));
+                if hourly.is_none_or(|at| at.elapsed() >= HOURLY) {
+                    hourly = Some(Instant::now());
+                    self.tidy();
                 }
                 self.start_relays(&mut relays, &mut tasks);
             }
@@ -288,6 +287,16 @@ impl Driver {
             self.tell(Event::NotificationsDue);
         }
         planned.again_at
+    }
+
+    /// Deletes what is to be kept no longer. What cannot be done now is done the next time.
+    /// What cannot be done now is as good a little later.
+    fn tidy(&self) {
+        let mut store = self.store.borrow_mut();
+        let _ = store.change::<_, StoreError>(|tx| tx.expire_ended(wall_clock()));
+        for contact in store.tidy(wall_clock()).unwrap_or_default() {
+            self.tell(Event::ContactChanged { contact: hex::encode(contact) });
+        }
     }
 
     fn everything_is_settled(&self) -> bool {

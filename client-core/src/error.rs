@@ -2,6 +2,9 @@
 
 use tacit_proto::link::LinkError;
 
+use crate::retention::MustStay;
+use crate::types::Timestamp;
+
 /// Why a home could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -133,6 +136,98 @@ pub enum ContactError {
     /// These terms are not the newest any more.
     #[error("the terms changed again in the meantime; nothing was agreed to, read the newest ones")]
     OtherTerms,
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a message or a conversation could not be deleted. Nothing was deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    /// There is no such contact.
+    #[error("there is no such contact")]
+    NoSuchContact,
+    /// There is no such message.
+    #[error("there is no such message")]
+    NoSuchMessage,
+    /// Our own rule for this conversation is a legal hold.
+    #[error("this conversation is under a legal hold; nothing was deleted, lift the hold first")]
+    LegalHold,
+    /// Our own rule for this conversation says that it must be kept.
+    #[error("this conversation is to be kept for some years; nothing was deleted, change the retention first")]
+    MustKeep {
+        /// Until then.
+        until: Timestamp,
+    },
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<MustStay> for DeleteError {
+    fn from(why: MustStay) -> Self {
+        match why {
+            MustStay::LegalHold => Self::LegalHold,
+            MustStay::Until(until) => Self::MustKeep { until },
+        }
+    }
+}
+
+/// Why a backup could not be made or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The file is something else.
+    #[error("this is no backup of Tacit; nothing was changed")]
+    NotABackup,
+    /// Written by a newer version.
+    #[error("the backup was written by a newer version of Tacit; update this one")]
+    NewerFormat,
+    /// The secret does not open this backup.
+    #[error("the backup was made with another passphrase, or with other words; nothing was changed, try again")]
+    WrongSecret,
+    /// A passphrase was given for a backup that asks for words, or the other way around.
+    #[error(
+        "this backup was made with the other kind of secret: a passphrase instead of recovery words, or words instead"
+    )]
+    WrongSecretKind,
+    /// A passphrase that is empty.
+    #[error("the passphrase is empty; choose one, it protects everything in the backup")]
+    EmptyPassphrase,
+    /// Not 24 words of the list, or not these in this order.
+    #[error("these are not 24 recovery words: one is missing, misspelt, or in the wrong place")]
+    BadWords,
+    /// The file ends too early.
+    #[error("the backup ends too early: it was cut off; nothing was changed, use another copy")]
+    Truncated,
+    /// The file is not as it was written, or does not make sense.
+    #[error("the backup is damaged, altered or cut off; nothing was changed, use another copy")]
+    Damaged,
+    /// Something in the store is too long for a backup.
+    #[error("something in the store is too long for a backup; nothing was lost")]
+    TooLong,
+    /// There is a home already.
+    #[error("there is a home here already; restore into another folder, or erase it first")]
+    HomeExists,
+    /// The home could not be opened or made.
+    #[error(transparent)]
+    Open(OpenError),
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What the file system says of the file.
+    #[error("the backup file cannot be used: {0}; nothing was changed")]
+    Io(String),
+}
+
+/// Why a retention could not be set. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RetentionError {
+    /// The period is zero or too long.
+    #[error("a conversation can be kept for 1 to 100 years, or for 1 to 36,500 days; nothing was changed")]
+    BadPeriod,
+    /// See [`ContactError`].
+    #[error(transparent)]
+    Contact(#[from] ContactError),
     /// See [`StoreError`].
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -4,6 +4,7 @@
 //! An app sees one type, [`Client`], plain records, typed errors, and a [`Listener`]. What a device promises is in the
 //! project's `README.md`; what it says to relays and to other devices is in `proto/README.md`, to the byte.
 
+mod backup;
 mod care;
 mod client;
 mod content;
@@ -20,6 +21,8 @@ mod notifications;
 mod pairing;
 mod pulse;
 mod reset;
+mod restore;
+mod retention;
 mod rotation;
 mod search;
 #[cfg(test)]
@@ -32,6 +35,7 @@ mod types;
 #[cfg(test)]
 mod testing;
 
+pub use backup::{BackupSecret, BackupSecretKind, recovery_words};
 pub use care::consent_file::{CheckedConsent, ConsentFileError, check_consent};
 pub use care::crisis_card::{
     CrisisCall, CrisisCard, CrisisReason, CrisisText, SignedCrisisCard, crisis_reason, crisis_text, default_crisis_text,
@@ -49,10 +53,11 @@ pub use client::crisis::Crisis;
 pub use client::terms::Consent;
 pub use content::{MAX_ATTACHMENT_NAME, MAX_TEXT, MAX_THUMBNAIL};
 pub use error::{
-    AttachmentError, AuthorityError, CardError, ContactError, EnrolError, InviteError, JoinError, OpenError,
-    ResetError, SendError, SettingsError, StoreError, WaitError,
+    AttachmentError, AuthorityError, BackupError, CardError, ContactError, DeleteError, EnrolError, InviteError,
+    JoinError, OpenError, ResetError, RetentionError, SendError, SettingsError, StoreError, WaitError,
 };
 pub use note::Note;
+pub use retention::{Keep, Retention, Retentions};
 pub use store::StoreKey;
 pub use tacit_proto::link::{AddressError, LinkError};
 pub use types::{

@@ -56,14 +56,15 @@ pub(crate) fn begin(tx: &Tx<'_>, row: &ContactRow, now: Timestamp, rng: &mut dyn
 ///
 /// Of the contact's row it needs `end_key`, `psk_reset`, `reset_secret` and `peer_reset`; it clears whatever there is of
 /// ratchet state, message secrets and sealed boxes. Call it in the transaction that restores the contact. No limit holds.
-#[allow(dead_code, reason = "what a restore calls; the simulation does")]
 pub(crate) fn restore(
     tx: &Tx<'_>,
     row: &ContactRow,
     now: Timestamp,
-    rng: &mut dyn CryptoRng,
+    mut rng: &mut dyn CryptoRng,
 ) -> Result<(), StoreError> {
     tx.forget_session(row)?;
+    // One that was being handed over when the backup was made is known to the lost device too.
+    tx.set_last_end_key(&row.key, &EndKey::draw(&mut rng))?;
     tx.start_stream_anew(&row.key)?;
     ask(tx, row, now, rng)
 }

@@ -3,6 +3,7 @@
 //! Several processes may have it open. Every change is one `BEGIN IMMEDIATE` transaction that reads what it needs inside
 //! itself, so that nothing which another process may have changed is ever relied on.
 
+mod backup;
 mod care;
 mod chunks;
 mod contacts;
@@ -19,6 +20,7 @@ mod reads;
 mod received;
 mod relays;
 mod resend;
+mod retention;
 mod sealing_keys;
 mod search;
 mod sessions;
@@ -33,9 +35,10 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use zeroize::Zeroizing;
 
+pub(crate) use backup::{Kept, Restoring, VERSION as STORE_VERSION, move_home};
 pub(crate) use care::{CareRow, Whose};
 pub(crate) use contacts::{ContactKey, ContactRow, NewContact, State};
-pub(crate) use erase::erase;
+pub(crate) use erase::{erase, sync_folder};
 pub use key_file::StoreKey;
 pub(crate) use key_file::{Key, home_exists};
 pub(crate) use lease::{Holder, RENEW_MS};
@@ -69,6 +72,7 @@ impl Store {
     pub(crate) fn open(home: &Path, key: &Key) -> Result<Self, OpenError> {
         let mut connection = Self::connect(home, key)?;
         migrations::migrate(&mut connection)?;
+        give_pages_back(&connection)?;
         connection.pragma_update(None, "foreign_keys", true).map_err(open_error)?;
         Ok(Self { connection, key_file: home.join(key_file::FILE) })
     }
@@ -95,7 +99,9 @@ impl Store {
         connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())).map_err(open_error)?;
         connection
             .execute_batch(
-                "PRAGMA journal_mode = WAL;
+                // Before the first table, or it takes a VACUUM.
+                "PRAGMA auto_vacuum = INCREMENTAL;
+                 PRAGMA journal_mode = WAL;
                  PRAGMA synchronous = FULL;
                  PRAGMA fullfsync = ON;
                  PRAGMA checkpoint_fullfsync = ON;
@@ -237,6 +243,19 @@ impl Tx<'_> {
         faults::strike(sql)?;
         Ok(self.transaction.prepare_cached(sql)?.query_row(parameters, read).optional()?)
     }
+}
+
+/// Stores of version 1 were made such that freed pages stay in the file. Another process that is in the way puts this off
+/// until the next opening.
+fn give_pages_back(connection: &Connection) -> Result<(), OpenError> {
+    let mode: i64 = connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).map_err(open_error)?;
+    if mode != 2 {
+        match connection.execute_batch("VACUUM").map_err(StoreError::from) {
+            Ok(()) | Err(StoreError::Busy | StoreError::DiskFull) => {}
+            Err(error) => return Err(OpenError::Io(error.to_string())),
+        }
+    }
+    Ok(())
 }
 
 /// Nobody but the owner of the device reads these files, encrypted as they are.

@@ -44,6 +44,10 @@ fn open(home: &Path) -> Store {
 }
 
 impl Side {
+    pub(crate) fn new(home: TempDir, store: Store, contact: ContactKey) -> Self {
+        Self { _home: home, store, contact }
+    }
+
     pub(crate) fn change<T>(&mut self, change: impl FnOnce(&Tx<'_>, &ContactRow) -> Result<T, StoreError>) -> T {
         let contact = self.contact;
         self.store.change(|tx| change(tx, &tx.contact(&contact)?.unwrap())).unwrap()
@@ -75,8 +79,14 @@ impl Side {
             }
             let mut boxes = Vec::new();
             for outgoing in tx.outgoing(&row.key, 0, 1_000)? {
-                if let Sealing::Sealed(sealed) = conversation::seal_outgoing(tx, row, &outgoing, &mut rng())? {
-                    boxes.push(sealed);
+                let sealing = match outgoing.sealed.clone() {
+                    Some(sealed) => Sealing::Sealed(sealed),
+                    None => conversation::seal_outgoing(tx, row, &outgoing, &mut rng())?,
+                };
+                match sealing {
+                    Sealing::Sealed(sealed) => boxes.push(sealed),
+                    Sealing::Nothing => {}
+                    Sealing::NotYet => continue,
                 }
                 tx.remove_outgoing(outgoing.key)?;
             }

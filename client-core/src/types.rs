@@ -128,6 +128,8 @@ pub enum EndedWhy {
     NoPermit,
     /// What the other device offered makes no sense to this version of Tacit.
     BadOffer,
+    /// The pairing was not complete when the backup was made from which this device was restored.
+    NotRestored,
 }
 
 /// What an invite offers, to be shown before consent.

@@ -5,9 +5,10 @@
     python3 check.py
 
 It is also the shortest complete reference: every derivation of `../README.md` stands here in a few lines. X25519,
-ML-KEM-768, AES and ChaCha20-Poly1305 come from `cryptography` (OpenSSL); hashes, HMAC and HKDF are Python's own; X-Wing
-and HPKE are put together here from their specifications. The safety words need the BIP-39 English list: give the path
-of its `english.txt` as the first argument, or have the package `mnemonic` installed; otherwise they are not covered.
+ML-KEM-768, AES, ChaCha20-Poly1305 and Argon2id come from `cryptography` (OpenSSL); hashes, HMAC and HKDF are Python's
+own; X-Wing and HPKE are put together here from their specifications. Safety words and recovery words need the BIP-39
+English list: give the path of its `english.txt` as the first argument, or have the package `mnemonic` installed;
+otherwise they are not covered.
 """
 
 import base64
@@ -24,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 counts = {}
@@ -428,7 +430,11 @@ MESSAGES = {
         21: ("position", "number"),
         22: ("tells_reads", "flag"),
         23: ("seen_up_to", "number"),
+        30: ("retention", "retention"),
+        31: ("deleted", "deleted"),
     },
+    "retention": {1: ("keep", "number"), 2: ("amount", "number"), 3: ("legal_hold", "flag")},
+    "deleted": {},
     "receipt": {1: ("stream", "bytes"), 2: ("up_to", "number"), 3: ("beyond", ["range"])},
     "range": {1: ("first", "number"), 2: ("last", "number")},
     "text_body": {1: ("text", "text")},
@@ -631,6 +637,10 @@ def envelope_holds(envelope):
             return False
         if max(envelope["number"], envelope.get("position", 0)) > MAX_NUMBER:
             return False
+    kept = envelope.get("retention", {})
+    most = {1: 100, 2: 36_500}.get(kept.get("keep", 0))
+    if most is not None and not 1 <= kept.get("amount", 0) <= most:
+        return False
     announced = envelope.get("sealing_key")
     if announced is not None:
         return announced.get("number", 0) > 0 and key_holds(announced.get("key", ""), announced.get("box_versions", []))
@@ -691,7 +701,7 @@ def word_list():
         try:
             from mnemonic import Mnemonic
         except ImportError:
-            uncovered.append("pairings.json, resets.json: the safety words (no BIP-39 word list here)")
+            uncovered.append("pairings.json, resets.json, backups.json: words (no BIP-39 word list here)")
             return None
         words = Mnemonic("english").wordlist
     # The SHA-256 of english.txt, one word a line.
@@ -833,6 +843,84 @@ def check_ratchet():
             sys.exit(f"{name}: {case['comment']}: it was read")
 
 
+# ---------------------------------------------------------------- backups
+
+BACKUP_HEADER, BACKUP_CHECK, BACKUP_PIECE = 58, 32, 65_536
+
+
+def backup_strong(header, case, words):
+    """The 32 bytes that a secret stands for. Without the word list, words are taken at their case's word."""
+    memory, passes, lanes = (int.from_bytes(header[14 + at : 18 + at]) for at in (0, 4, 8))
+    if header[13] == 1:
+        derive = Argon2id(salt=header[26:58], length=32, iterations=passes, lanes=lanes, memory_cost=memory)
+        return derive.derive(case["passphrase"].encode())
+    assert (header[13], memory, passes, lanes) == (2, 0, 0, 0)
+    if words is None:
+        return unhex(case["strong"])
+    bits = "".join(f"{words.index(word):011b}" for word in case["words"].split())
+    entropy, checksum = int(bits[:256], 2).to_bytes(32, "big"), int(bits[256:], 2)
+    assert checksum == hashlib.sha256(entropy).digest()[0]
+    return entropy
+
+
+def backup_keys(header, strong):
+    return [hkdf(header[26:58], strong, f"tacit backup v1 {label}".encode() + header) for label in ("check", "stream")]
+
+
+def backup_pieces(data):
+    size = BACKUP_PIECE + 16
+    return [data[at : at + size] for at in range(0, len(data), size)] or [b""]
+
+
+def backup_nonce(number, count):
+    return bytes(7) + number.to_bytes(4, "big") + bytes([number == count - 1])
+
+
+def open_backup(file, case, words):
+    """The plaintext, or why there is none."""
+    header, check = file[:BACKUP_HEADER], file[BACKUP_HEADER : BACKUP_HEADER + BACKUP_CHECK]
+    if header[:12] != b"tacit backup" or header[12] == 0:
+        return "not a backup"
+    if header[12] > 1:
+        return "a newer format"
+    if len(check) < BACKUP_CHECK:
+        return "cut off"
+    expected, key = backup_keys(header, backup_strong(header, case, words))
+    if expected != check:
+        return "another secret"
+    pieces, plaintext = backup_pieces(file[BACKUP_HEADER + BACKUP_CHECK :]), b""
+    for number, piece in enumerate(pieces):
+        try:
+            plaintext += ChaCha20Poly1305(key).decrypt(backup_nonce(number, len(pieces)), piece, b"")
+        except InvalidTag:
+            return "altered"
+    return plaintext
+
+
+def check_backups(words):
+    name = "backups.json"
+    file = load(name)
+    for case in file["cases"]:
+        plaintext = bytes(at % 251 for at in range(case["plaintext_length"]))
+        kind, stretch = (1, (65_536, 3, 4)) if "passphrase" in case else (2, (0, 0, 0))
+        header = b"tacit backup" + bytes([1, kind]) + b"".join(number.to_bytes(4, "big") for number in stretch)
+        header += unhex(case["salt"])
+        strong = backup_strong(header, case, words)
+        same(name, case["comment"], strong, unhex(case["strong"]))
+        same(name, case["comment"], backup_keys(header, strong), [unhex(case["check"]), unhex(case["key"])])
+        pieces = [plaintext[at : at + BACKUP_PIECE] for at in range(0, len(plaintext), BACKUP_PIECE)] or [b""]
+        made = header + unhex(case["check"])
+        for number, piece in enumerate(pieces):
+            made += ChaCha20Poly1305(unhex(case["key"])).encrypt(backup_nonce(number, len(pieces)), piece, b"")
+        same(name, case["comment"], hashlib.sha256(made).hexdigest(), case["file_sha256"])
+        if "file" in case:
+            same(name, case["comment"], made, unhex(case["file"]))
+        same(name, case["comment"], open_backup(made, case, words), plaintext)
+    for case in file["refused"]:
+        opened = open_backup(unhex(case["file"]), file["cases"][0], words)
+        same(name, case["comment"], opened, case["expected"])
+
+
 if __name__ == "__main__":
     check_external()
     check_permits()
@@ -847,6 +935,7 @@ if __name__ == "__main__":
     check_resets(bip39)
     check_sealed_boxes()
     check_ratchet()
+    check_backups(bip39)
     for file_name, count in counts.items():
         print(f"{file_name}: {count} comparisons hold")
     for note in uncovered:

@@ -237,4 +237,12 @@ fn main() {
     searches(&mut figures, &client, &contacts);
     let size = std::fs::metadata(home.path().join("tacit.db")).unwrap().len();
     figures.add("file", size as f64 / 1e6, "MB");
+    // The whole store is written anew, so that no page keeps what was deleted.
+    let mut deleting: Vec<_> = client
+        .history(contacts[0].clone(), None, 5)
+        .unwrap()
+        .into_iter()
+        .map(|message| milliseconds(|| client.delete_message(message.id).unwrap()))
+        .collect();
+    figures.add("delete-one-message", median(&mut deleting), "ms");
 }

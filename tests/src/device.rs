@@ -119,7 +119,7 @@ impl Device {
             .filter(|message| message.direction == Direction::In)
             .filter_map(|message| match message.content {
                 Content::Text(text) => Some(text),
-                Content::Note(_) => None,
+                Content::Attachment(_) | Content::Note(_) => None,
                 Content::Unknown => panic!("nothing newer was sent"),
             })
             .collect()
@@ -198,6 +198,15 @@ impl Cli {
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
+    }
+
+    /// Runs a command without `--json`: what a person sees of it.
+    #[must_use]
+    pub fn screen(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(binary("tacit"));
+        command.arg("--home").arg(self.home()).args(arguments).env("TACIT_PASSPHRASE", PASSPHRASE).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
     }
 
     /// Runs a command that must succeed: the objects that it printed.

@@ -80,6 +80,7 @@ impl<T: Fn(Input)> Bench<T> {
     fn event(&mut self, event: Event) {
         match event {
             Event::MessageReceived { contact, .. }
+            | Event::TransferChanged { contact, .. }
             | Event::ContactChanged { contact }
             | Event::SessionReset { contact, .. } => {
                 self.stale.insert(contact);

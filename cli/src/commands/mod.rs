@@ -1,5 +1,7 @@
 //! The commands, one file each for what belongs together.
 
+mod attach;
+mod backup;
 mod contacts;
 mod end;
 mod enrol;
@@ -8,6 +10,7 @@ mod invite;
 mod join;
 mod keys;
 mod reset;
+mod retention;
 mod search;
 mod send;
 mod sync;
@@ -30,6 +33,9 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Join(join) => join::run(&known_or_new()?, join, output),
         Command::Contacts => contacts::list(&known()?, output),
         Command::Send(send) => send::run(&known()?, send, output),
+        Command::Attach(attach) => attach::attach(&known()?, attach, output),
+        Command::Save(save) => attach::save(&known()?, save, output),
+        Command::Cancel(cancel) => attach::cancel(&known()?, cancel, output),
         Command::Sync(sync) => sync::run(&known()?, sync, output),
         Command::History(history) => history::run(&known()?, history, output),
         Command::Search(search) => search::run(&known()?, search, output),
@@ -39,6 +45,10 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Receipts(args) => reset::receipts(&known()?, args, output),
         Command::End(end) => end::run(&known()?, end, output),
         Command::Rename(rename) => contacts::rename(&known()?, rename, output),
+        Command::Retention(retention) => retention::run(&known()?, retention, output),
+        Command::Delete(delete) => retention::delete(&known()?, delete, output),
+        Command::Backup(backup) => backup::backup(&known()?, backup, output),
+        Command::Restore(restore) => backup::restore(&args, restore, output),
         Command::Passphrase(passphrase) => keys::passphrase(&args, passphrase, output),
         Command::Check => keys::check(&known()?, output),
         Command::Erase(erase) => keys::erase(&args, erase, output),

@@ -35,6 +35,9 @@ pub(super) fn run(session: &Session, args: &args::Send, output: Output) -> Resul
         }
     }
     all_queued?;
+    if wait != Wait::None && session.client().contact(contact.id)?.locked_out {
+        return Err(Failure::LockedOut);
+    }
     match worst {
         None => Ok(()),
         Some(outcome) => {

@@ -1,5 +1,7 @@
 //! `tacit words`
 
+use tacit_client_core::ContactError;
+
 use crate::args;
 use crate::escape;
 use crate::failure::Failure;
@@ -10,7 +12,10 @@ use crate::session::Session;
 pub(super) fn run(session: &Session, args: &args::Words, output: Output) -> Result<(), Failure> {
     let client = session.client();
     let contact = session.pick(&args.contact)?;
-    let words = client.safety_words(contact.id.clone())?;
+    let words = match client.safety_words(contact.id.clone()) {
+        Err(ContactError::WrongState) if contact.session.resetting => return Err(Failure::NoWordsYet),
+        words => words?,
+    };
     if args.verified || args.not_verified {
         client.set_verified(contact.id.clone(), args.verified)?;
     }

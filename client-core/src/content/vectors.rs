@@ -114,6 +114,56 @@ fn envelopes() -> Vec<Value> {
     ]
 }
 
+fn bodies() -> Vec<Value> {
+    let case = |comment: &str, body: Body, name: &str, fields: Value| {
+        let body = Numbered { body, ..numbered(1, 1) };
+        envelope(
+            comment,
+            &Envelope { stream: bytes(0x10), numbered: Some(body), ..Envelope::default() },
+            json!({
+                "stream": hex::encode(bytes::<16>(0x10)), "number": 1, "message_id": hex::encode(bytes::<16>(0x30)),
+                "sent_at": 1_800_000_000_000_u64, name: fields,
+            }),
+        )
+    };
+    let retention = |keep, legal_hold| Body::Retention(Retention { keep, legal_hold });
+    vec![
+        case("kept until deleted by hand", retention(Keep::Always, false), "retention", json!({})),
+        case(
+            "kept for ten years, and under a legal hold",
+            retention(Keep::ForYears { years: 10 }, true),
+            "retention",
+            json!({"keep": 1, "amount": 10, "legal_hold": true}),
+        ),
+        case(
+            "deleted after thirty days",
+            retention(Keep::ForDays { days: 30 }, false),
+            "retention",
+            json!({"keep": 2, "amount": 30}),
+        ),
+        case("deleted before it arrived", Body::Deleted, "deleted", json!({})),
+    ]
+}
+
+fn refused_bodies() -> Vec<Value> {
+    let refused = |comment: &str, keep: u32, amount: u32| {
+        let retention = pb::Retention { keep, amount, legal_hold: false };
+        let body = Some(pb::envelope::Body::Retention(retention));
+        let numbered = Numbered { body: Body::Unknown, ..numbered(1, 1) };
+        let plain = Envelope { stream: bytes(0x10), numbered: Some(numbered), ..Envelope::default() };
+        let plain = pb::Envelope::decode(&plain.encode()[..]).unwrap();
+        let encoded = pb::Envelope { body, ..plain }.encode_to_vec();
+        assert_eq!(Envelope::decode(&encoded), Err(BadContent), "{comment}");
+        json!({"comment": comment, "bytes": hex::encode(encoded)})
+    };
+    vec![
+        refused("kept for no years", 1, 0),
+        refused("kept for 101 years", 1, 101),
+        refused("kept for no days", 2, 0),
+        refused("kept for 36,501 days", 2, 36_501),
+    ]
+}
+
 fn refused_envelopes() -> Vec<Value> {
     let refused = |comment: &str, change: fn(&mut pb::Envelope)| {
         let announcing = Envelope {
@@ -172,10 +222,15 @@ fn content_is_as_its_vectors_say() {
     let one_time = bytes(0x40);
     let request = reset(ResetStep::Request { olm_one_time: OlmPublic::from_bytes(one_time) });
     let answer = reset(ResetStep::Answer { olm_message: vec![0, 1, 2, 3] });
+    let accepted = [envelopes(), bodies()].concat();
+    let refused = [refused_envelopes(), refused_bodies()].concat();
     let made = json!({
         "comment": "Content as protobuf, with its fields as named in content.proto (bytes in hex, defaults left out). The \
                     first Olm message in the answer is only a stand-in.",
-        "envelopes": {"cases": envelopes(), "refused": refused_envelopes()},
+        "envelopes": {
+            "cases": accepted,
+            "refused": refused,
+        },
         "resets": {
             "cases": [
                 reset_case("a request", &request, json!({"olm_one_time": hex::encode(one_time)})),

@@ -11,10 +11,10 @@ pub(super) fn system_rng() -> UnwrapErr<SysRng> {
 }
 
 /// Gives out exactly the bytes that it was made with, and panics beyond.
-pub(super) struct FixedRng(Vec<u8>);
+pub(crate) struct FixedRng(Vec<u8>);
 
 impl FixedRng {
-    pub(super) fn new(bytes: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self(bytes.into())
     }
 

@@ -5,7 +5,7 @@
 //! constructions from kept libraries are put together; `proto/README.md` says how, to the byte, and
 //! `proto/vectors/` holds golden bytes of it.
 
-mod derive;
+pub(crate) mod derive;
 pub(crate) mod invite;
 pub(crate) mod pairing;
 pub(crate) mod psk;
@@ -15,7 +15,7 @@ pub(crate) mod seal;
 pub(crate) mod signing;
 
 #[cfg(test)]
-mod fixed;
+pub(crate) mod fixed;
 #[cfg(test)]
 mod standards;
 #[cfg(test)]

@@ -401,6 +401,38 @@ fn a_device_that_is_locked_out_while_it_is_connected_says_so() {
 }
 
 #[test]
+fn a_key_that_was_being_handed_over_when_the_backup_was_made_locks_nobody_in() {
+    for lost_was_first in [true, false] {
+        let mut talk = talk();
+        let (device, contact) = talk.side(0, 0);
+        talk.world.devices[device].away_until = u64::MAX;
+        talk.world.poke(device);
+        talk.run_for(1_000);
+        // Both have the key now that comes next.
+        talk.reset(0).unwrap();
+        let lost = lose(&mut talk, 0);
+        talk.world.devices[lost].away_until = if lost_was_first { 0 } else { u64::MAX };
+        talk.world.poke(lost);
+        talk.run_for(60_000);
+        let before = talk.words(1);
+        restore(&mut talk, 0);
+        talk.world.devices[device].away_until = 0;
+        talk.chat();
+        talk.run_for(60_000);
+        talk.settle();
+        assert!(!talk.contact(0, 0).locked_out);
+        talk.check_renewed(before, 0);
+        talk.world.devices[lost].away_until = 0;
+        talk.world.poke(lost);
+        talk.run_for(120_000);
+        assert!(talk.change(lost, |tx| tx.public_contact(&contact)).unwrap().locked_out);
+        talk.chat();
+        talk.settle();
+        assert!(!talk.contact(0, 0).locked_out);
+    }
+}
+
+#[test]
 fn what_a_backup_does_not_have_comes_again_and_no_position_is_given_twice() {
     let mut talk = talk();
     // A backup is made; the conversation goes on on the device that will be lost.

@@ -159,16 +159,6 @@ fn parts_that_never_become_a_whole_are_bounded() {
 }
 
 #[test]
-fn a_delivered_statement_is_not_kept_a_second_time_for_each_client() {
-    let mut pair = Pair::new();
-    pair.publish(terms(2, MAX_TERMS), &Note::TermsChanged { version: 2 });
-    let bodies = |pair: &mut Pair| pair.practice.change(|tx, _| tx.kept_bodies());
-    assert_eq!(bodies(&mut pair), 3);
-    pair.exchange();
-    assert_eq!(bodies(&mut pair), 0);
-}
-
-#[test]
 fn the_largest_offer_fits_its_boxes() {
     let (_home, mut store) = practice();
     let longest = |version, most: usize| {

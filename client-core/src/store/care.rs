@@ -218,9 +218,15 @@ impl Tx<'_> {
         bytes.map(|bytes| Body::from_bytes(&bytes).map_err(|_| StoreError::Damaged)).transpose()
     }
 
+    /// Keeps what a message of ours says.
+    pub(crate) fn keep_body(&self, message: MessageKey, body: &Body) -> Result<(), StoreError> {
+        self.execute("INSERT INTO message_bodies (message, body) VALUES (?1, ?2)", (message, body.to_bytes()))?;
+        Ok(())
+    }
+
     /// Keeps what a message of ours says, and puts it into the outbox.
     pub(crate) fn queue_body(&self, contact: &ContactKey, message: MessageKey, body: &Body) -> Result<(), StoreError> {
-        self.execute("INSERT INTO message_bodies (message, body) VALUES (?1, ?2)", (message, body.to_bytes()))?;
+        self.keep_body(message, body)?;
         self.enqueue(contact, Kind::Message, Some(message), None)
     }
 }
@@ -230,9 +236,5 @@ impl Tx<'_> {
     pub(crate) fn incomplete_statements(&self, contact: &ContactKey) -> Result<u64, StoreError> {
         let sql = "SELECT count(DISTINCT digest) FROM statement_parts WHERE contact = ?1";
         Ok(self.row(sql, [contact], |row| row.get(0))?.unwrap_or(0))
-    }
-
-    pub(crate) fn kept_bodies(&self) -> Result<u64, StoreError> {
-        Ok(self.row("SELECT count(*) FROM message_bodies", [], |row| row.get(0))?.unwrap_or(0))
     }
 }

@@ -85,7 +85,7 @@ impl State {
 }
 
 impl EndedWhy {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::InviteUsed,
         Self::InviteExpired,
         Self::Unclaimed,
@@ -94,6 +94,7 @@ impl EndedWhy {
         Self::ByPeer,
         Self::NoPermit,
         Self::BadOffer,
+        Self::NotRestored,
     ];
 
     const fn number(self) -> i64 {
@@ -234,7 +235,6 @@ impl Tx<'_> {
     }
 
     /// Erases what a device that was restored does not have: the session, and all that was sealed in it.
-    #[allow(dead_code, reason = "what a restore calls; the simulation does")]
     pub(crate) fn forget_session(&self, row: &ContactRow) -> Result<(), StoreError> {
         self.execute(
             "UPDATE contacts SET session = NULL, psk_in = NULL, psk_out = NULL, peer_sealing = NULL, wedged = 0
@@ -247,7 +247,10 @@ impl Tx<'_> {
 
     /// The relay was told: nothing of the channel is needed any more.
     pub(crate) fn forget_end_key(&self, key: &ContactKey) -> Result<(), StoreError> {
-        self.execute("UPDATE contacts SET close_due = 0, end_key = NULL, next_end_key = NULL WHERE id = ?1", [key])?;
+        self.execute(
+            "UPDATE contacts SET close_due = 0, end_key = NULL, next_end_key = NULL, last_end_key = NULL WHERE id = ?1",
+            [key],
+        )?;
         Ok(())
     }
 
@@ -283,10 +286,20 @@ impl Tx<'_> {
         Ok(self.secret(key, "next_end_key")?.map(|secret| EndKey::from_secret_bytes(*secret)))
     }
 
-    /// The relay made the change of keys durable.
+    /// The end is in the hands of a device that knows both of its keys: a third one takes it over. With one key only, any
+    /// next one does.
+    pub(crate) fn set_last_end_key(&self, key: &ContactKey, last: &EndKey) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE contacts SET last_end_key = ?2 WHERE id = ?1 AND next_end_key IS NOT NULL",
+            (key, last.secret_bytes()),
+        )?;
+        Ok(())
+    }
+
+    /// The relay made the change of keys durable. There may be another one to be made.
     pub(crate) fn promote_end_key(&self, key: &ContactKey) -> Result<(), StoreError> {
         self.execute(
-            "UPDATE contacts SET end_key = next_end_key, next_end_key = NULL
+            "UPDATE contacts SET end_key = next_end_key, next_end_key = last_end_key, last_end_key = NULL
              WHERE id = ?1 AND next_end_key IS NOT NULL",
             [key],
         )?;
@@ -465,6 +478,10 @@ impl Tx<'_> {
             .ok_or(StoreError::Damaged)
     }
 
+    pub(crate) fn contact_keys(&self) -> Result<Vec<ContactKey>, StoreError> {
+        self.rows("SELECT id FROM contacts ORDER BY created_at, id", [], |row| fixed(row.get_ref(0)?.as_blob()?))
+    }
+
     /// All contacts as an app sees them, the most recently active first.
     pub(crate) fn contacts(&self) -> Result<Vec<Contact>, StoreError> {
         self.rows(&format!("{PUBLIC} ORDER BY last_activity DESC, contacts.id"), [], public)
@@ -480,7 +497,7 @@ impl Tx<'_> {
 const PUBLIC: &str = "SELECT id, label, state, ended, verified, remote_invite, invite_tried, unopened, locked_out,
     (SELECT count(*) FROM messages INDEXED BY messages_unread
         WHERE contact = contacts.id AND direction = 1 AND outcome = 3
-        AND kind NOT BETWEEN 40 AND 69),
+        AND kind NOT BETWEEN 30 AND 69),
     (SELECT coalesce(max(last) - sum(last - first + 1), 0) FROM received
         WHERE contact = contacts.id AND stream = in_stream),
     max(created_at, coalesce((SELECT max(stored_at) FROM messages WHERE contact = contacts.id), 0)) AS last_activity,
@@ -491,7 +508,7 @@ const PUBLIC: &str = "SELECT id, label, state, ended, verified, remote_invite, i
             > coalesce((SELECT max(version) FROM statements WHERE contact = contacts.id AND kind = 4 AND ours), 0)
         END,
     (SELECT min(max(min(sent_at, stored_at), stored_at - 7776000000)) FROM messages WHERE contact = contacts.id
-        AND direction = 1 AND outcome = 3 AND kind NOT BETWEEN 40 AND 69),
+        AND direction = 1 AND outcome = 3 AND kind NOT BETWEEN 30 AND 69),
     coalesce((SELECT always FROM notified WHERE contact = contacts.id), 0),
     wedged, EXISTS (SELECT 1 FROM resets WHERE contact = contacts.id), reset_at, reset_by_peer, tells_reads,
     peer_tells_reads

@@ -76,7 +76,7 @@ pub(super) fn overwrite(mut file: File) -> io::Result<File> {
 }
 
 /// Makes names in a folder as durable as what they name.
-pub(super) fn sync_folder(folder: &Path) -> Result<(), OpenError> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), OpenError> {
     #[cfg(unix)]
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error)?;
     #[cfg(not(unix))]

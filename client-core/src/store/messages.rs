@@ -6,6 +6,7 @@ use rusqlite::Row;
 
 use super::contacts::ContactKey;
 use super::received::POSITIONS;
+use super::retention::DELETED;
 use super::{Kind, Tx, fixed, transfers};
 use crate::content::{Body, Numbered, Range, Receipt};
 use crate::error::StoreError;
@@ -182,11 +183,16 @@ impl Tx<'_> {
             Some(attachment) => Some(Body::Attachment(attachment)),
             None => self.message_body(key)?,
         };
-        self.row("SELECT message_id, text, sent_at, number, position FROM messages WHERE id = ?1", [key], |row| {
+        self.row("SELECT message_id, text, sent_at, number, position, kind FROM messages WHERE id = ?1", [key], |row| {
             Ok(MessageRow {
                 key,
                 message_id: fixed(row.get_ref(0)?.as_blob()?)?,
-                body: body.map_or_else(|| row.get(1).map(Body::Text), Ok)?,
+                body: match (body, row.get(5)?) {
+                    (Some(body), _) => body,
+                    (None, TEXT) => Body::Text(row.get(1)?),
+                    // Of a version that did not keep it after it was delivered.
+                    (None, _) => Body::Deleted,
+                },
                 sent_at: row.get(2)?,
                 number: row.get(3)?,
                 position: row.get(4)?,
@@ -335,10 +341,12 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<Option<MessageKey>, StoreError> {
         let (kind, text) = match &numbered.body {
-            Body::Text(text) => (TEXT, text.as_str()),
-            Body::Statement(_) => (HIDDEN, ""),
-            Body::Attachment(_) => (ATTACHMENT, ""),
-            Body::Unknown => (UNKNOWN, ""),
+            Body::Text(text) => (TEXT, text.clone()),
+            Body::Retention(retention) => Note::Retention { retention: *retention }.to_stored(),
+            Body::Deleted => Note::Deleted.to_stored(),
+            Body::Statement(_) => (HIDDEN, String::new()),
+            Body::Attachment(_) => (ATTACHMENT, String::new()),
+            Body::Unknown => (UNKNOWN, String::new()),
         };
         self.set_receipt_due(contact, true)?;
         self.set_in_stream(contact, stream, session)?;
@@ -386,7 +394,11 @@ impl Tx<'_> {
 
     /// A message by its id; one of ours, if both sides have one of that id.
     pub(crate) fn message(&self, message_id: &[u8; 16]) -> Result<Option<Message>, StoreError> {
-        self.row(&format!("{} WHERE message_id = ?1 ORDER BY direction DESC LIMIT 1", *PUBLIC), [message_id], public)
+        self.row(
+            &format!("{} WHERE message_id = ?1 AND kind != 31 ORDER BY direction DESC LIMIT 1", *PUBLIC),
+            [message_id],
+            public,
+        )
     }
 
     /// Up to `limit` messages, oldest first: the newest, or those just before another.
@@ -412,11 +424,12 @@ impl Tx<'_> {
         let mut page = self.rows(
             // The first comparison of places is one that the index answers.
             &format!(
-                "{} WHERE contact = ?1 AND place <= ?2 AND (place, coalesce(number, 0)) < (?2, ?3) AND kind != ?5
+                "{} WHERE contact = ?1 AND place <= ?2 AND (place, coalesce(number, 0)) < (?2, ?3)
+                     AND kind NOT IN (?5, ?6)
                  ORDER BY place DESC, number DESC LIMIT ?4",
                 *PUBLIC
             ),
-            (contact, from.0, from.1, limit, HIDDEN),
+            (contact, from.0, from.1, limit, HIDDEN, DELETED),
             public,
         )?;
         page.reverse();
@@ -427,9 +440,9 @@ impl Tx<'_> {
     pub(crate) fn waiting_since(&self, contact: &ContactKey) -> Result<Option<Timestamp>, StoreError> {
         let oldest = self.row(
             "SELECT min(sent_at) FROM messages WHERE contact = ?1 AND direction = ?2 AND outcome NOT IN (?3, ?4)
-                 AND kind NOT BETWEEN 40 AND 69
+                 AND kind NOT BETWEEN 30 AND 69
                  AND place > coalesce((SELECT max(place) FROM messages
-                     WHERE contact = ?1 AND direction = ?5 AND kind NOT BETWEEN 40 AND 69), 0)",
+                     WHERE contact = ?1 AND direction = ?5 AND kind NOT BETWEEN 30 AND 69), 0)",
             (contact, OUT, READ, REFUSED, IN),
             |row| row.get(0),
         )?;

@@ -11,12 +11,14 @@ use super::open_error;
 use crate::error::OpenError;
 
 /// Step 1 is the schema of version 1, and so on.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 8] = [
     include_str!("schema.sql"),
     include_str!("migrations/delivery.sql"),
     include_str!("migrations/care.sql"),
     include_str!("migrations/history.sql"),
     include_str!("migrations/resets.sql"),
+    include_str!("migrations/retention.sql"),
+    include_str!("migrations/restore.sql"),
     include_str!("migrations/attachments.sql"),
 ];
 
@@ -31,13 +33,20 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
 /// Brings a store to [`VERSION`], one transaction a step: a crash leaves a store of some whole version, and the next
 /// opening goes on. Several processes may try at once; each step looks at the version again under the write lock.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    up_to(connection, VERSION)
+}
+
+/// The same, to an earlier version.
+pub(super) fn up_to(connection: &mut Connection, wanted: u32) -> Result<(), OpenError> {
     loop {
         let now = version(connection).map_err(open_error)?;
         if now > VERSION {
             return Err(OpenError::NewerFormat);
         }
-        let Some(sql) = STEPS.get(now as usize) else { return Ok(()) };
-        apply(connection, now, sql)?;
+        match STEPS.get(now as usize) {
+            Some(sql) if now < wanted => apply(connection, now, sql)?,
+            _ => return Ok(()),
+        }
     }
 }
 

@@ -93,7 +93,7 @@ impl Tx<'_> {
         self.rows(
             "SELECT messages.contact, coalesce(always, 0), count(*), max(id)
              FROM messages LEFT JOIN notified ON notified.contact = messages.contact
-             WHERE direction = 1 AND outcome = 3 AND kind NOT BETWEEN 40 AND 69 AND id > coalesce(up_to, 0)
+             WHERE direction = 1 AND outcome = 3 AND kind NOT BETWEEN 30 AND 69 AND id > coalesce(up_to, 0)
              GROUP BY messages.contact ORDER BY max(id)",
             [],
             |row| {
@@ -114,6 +114,13 @@ impl Tx<'_> {
              ON CONFLICT (contact) DO UPDATE SET up_to = ?2",
             (contact, up_to),
         )?;
+        Ok(())
+    }
+
+    /// Messages of a store that was put together anew are counted from its newest one: what comes after it was not
+    /// notified of, however many there were before.
+    pub(crate) fn bound_notified(&self) -> Result<(), StoreError> {
+        self.execute("UPDATE notified SET up_to = min(up_to, (SELECT coalesce(max(id), 0) FROM messages))", [])?;
         Ok(())
     }
 

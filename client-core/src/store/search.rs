@@ -95,9 +95,11 @@ impl Tx<'_> {
 
     /// The row of a message by its id.
     pub(crate) fn message_key(&self, message_id: &[u8; 16]) -> Result<Option<MessageKey>, StoreError> {
-        self.row("SELECT id FROM messages WHERE message_id = ?1 ORDER BY direction DESC LIMIT 1", [message_id], |row| {
-            row.get(0)
-        })
+        self.row(
+            "SELECT id FROM messages WHERE message_id = ?1 AND kind != 31 ORDER BY direction DESC LIMIT 1",
+            [message_id],
+            |row| row.get(0),
+        )
     }
 }
 

@@ -8,13 +8,13 @@ use crate::types::{Content, Direction, Outcome};
 use tacit_proto::link::{EnrolmentLink, RelayPlace};
 use tacit_proto::{EnrolCode, Permit};
 
-const CONTACT_STREAM: [u8; 16] = [9; 16];
+pub(super) const CONTACT_STREAM: [u8; 16] = [9; 16];
 
 fn rng() -> UnwrapErr<SysRng> {
     UnwrapErr(SysRng)
 }
 
-fn open(home: &Path) -> Store {
+pub(super) fn open(home: &Path) -> Store {
     let key = Key::open(home, &StoreKey::Raw(vec![7; 32]), &mut rng()).unwrap();
     Store::open(home, &key).unwrap()
 }
@@ -53,7 +53,7 @@ fn keep(store: &mut Store, contact: &ContactKey, number: u64) -> bool {
     store.change::<_, StoreError>(|tx| tx.keep_incoming(contact, 0, &CONTACT_STREAM, &numbered, 5)).unwrap().is_some()
 }
 
-fn texts(store: &mut Store, contact: &ContactKey) -> Vec<(String, bool)> {
+pub(super) fn texts(store: &mut Store, contact: &ContactKey) -> Vec<(String, bool)> {
     let history = store.read::<_, StoreError>(|tx| tx.history(contact, None, 100)).unwrap().unwrap();
     history
         .into_iter()

@@ -182,6 +182,11 @@ impl Tx<'_> {
         self.row(&sql, [message_id], transfer_row)
     }
 
+    /// The transfer that a message announces.
+    pub(super) fn transfer_announced(&self, message: MessageKey) -> Result<Option<TransferRow>, StoreError> {
+        self.row(&format!("{ROW} WHERE message = ?1"), [message], transfer_row)
+    }
+
     /// The transfers of a conversation that are under way, the oldest first.
     pub(crate) fn transfers_under_way(&self, contact: &ContactKey, ours: bool) -> Result<Vec<TransferRow>, StoreError> {
         let sql = format!("{ROW} WHERE conversation = ?1 AND ours = ?2 AND state = 1 ORDER BY key");

@@ -1,0 +1,32 @@
+//! What a restored device begins with: ends that a lost device still holds, and no session.
+
+use rand_core::CryptoRng;
+
+use crate::error::StoreError;
+use crate::reset;
+use crate::store::{State, Tx};
+use crate::types::{EndedWhy, Timestamp};
+
+/// Every complete pairing is to be rekeyed and then reset; one that was not complete is over. In the transaction after
+/// which the store is used.
+pub(crate) fn begin(tx: &Tx<'_>, now: Timestamp, rng: &mut dyn CryptoRng) -> Result<(), StoreError> {
+    tx.bound_notified()?;
+    for key in tx.contact_keys()? {
+        let Some(row) = tx.contact(&key)? else { continue };
+        match row.state {
+            State::Ended(_) => {}
+            State::Joined => {
+                // First: the other side may never have seen it, and cannot open what follows without.
+                tx.resend_accept(&key)?;
+                reset::restore(tx, &row, now, rng)?;
+            }
+            State::Paired => reset::restore(tx, &row, now, rng)?,
+            // What could complete it is not in a backup. The relay is told, so that the invite does not look open.
+            _ => {
+                let close_due = tx.end_key(&key)?.is_some() || tx.next_end_key(&key)?.is_some();
+                tx.end_contact(&key, EndedWhy::NotRestored, close_due)?;
+            }
+        }
+    }
+    Ok(())
+}

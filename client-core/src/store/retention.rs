@@ -1,0 +1,243 @@
+//! Deleting, by hand and by rule, so that nothing is left: neither in the tables nor in the search nor on freed pages.
+
+use super::contacts::ContactKey;
+use super::messages::MessageKey;
+use super::{Stage, Store, Tx, fixed};
+use crate::content::Body;
+use crate::error::StoreError;
+use crate::note::HIDDEN;
+use crate::retention::{Keep, Retention, TrustedClock};
+use crate::types::Timestamp;
+
+/// A deleted message of ours that may have to leave yet.
+pub(super) const DELETED: i64 = 31;
+
+const NOTED_EVERY_MS: u64 = 3600 * 1000;
+
+/// Messages that are deleted in one transaction, so that nobody else waits for long.
+const BATCH: u32 = 500;
+
+impl Tx<'_> {
+    /// A side's rule, if it was ever said.
+    pub(crate) fn retention(&self, contact: &ContactKey, ours: bool) -> Result<Option<Retention>, StoreError> {
+        let sql = "SELECT keep, amount, legal_hold FROM retention WHERE contact = ?1 AND ours = ?2";
+        self.row(sql, (contact, ours), |row| {
+            let amount = row.get(1)?;
+            let keep = match row.get(0)? {
+                0 => Keep::Always,
+                1 => Keep::ForYears { years: amount },
+                2 => Keep::ForDays { days: amount },
+                _ => return Err(rusqlite::Error::InvalidQuery),
+            };
+            Ok(Retention { keep, legal_hold: row.get(2)? })
+        })
+    }
+
+    /// Keeps a side's rule, unless one that was said later is here.
+    pub(crate) fn set_retention(
+        &self,
+        contact: &ContactKey,
+        ours: bool,
+        retention: Retention,
+        said_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (keep, amount) = match retention.keep {
+            Keep::Always => (0, 0),
+            Keep::ForYears { years } => (1, years),
+            Keep::ForDays { days } => (2, days),
+        };
+        self.execute(
+            "INSERT INTO retention (contact, ours, keep, amount, legal_hold, said_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (contact, ours) DO UPDATE SET keep = ?3, amount = ?4, legal_hold = ?5, said_at = ?6
+                 WHERE ours OR said_at <= ?6",
+            (contact, ours, keep, amount, retention.legal_hold, said_at),
+        )?;
+        Ok(())
+    }
+
+    /// Of which conversation a message is, and when it was stored.
+    pub(crate) fn message_age(&self, key: MessageKey) -> Result<Option<(ContactKey, Timestamp)>, StoreError> {
+        self.row("SELECT contact, stored_at FROM messages WHERE id = ?1", [key], |row| {
+            Ok((fixed(row.get_ref(0)?.as_blob()?)?, row.get(1)?))
+        })
+    }
+
+    /// When the newest message of a contact was stored.
+    pub(crate) fn newest_message(&self, contact: &ContactKey) -> Result<Option<Timestamp>, StoreError> {
+        let newest = self.row("SELECT max(stored_at) FROM messages WHERE contact = ?1", [contact], |row| row.get(0))?;
+        Ok(newest.flatten())
+    }
+
+    /// Deletes up to so many messages that were stored before a time; returns how many.
+    pub(crate) fn delete_before(
+        &self,
+        contact: &ContactKey,
+        before: Timestamp,
+        most: u32,
+    ) -> Result<usize, StoreError> {
+        let before = i64::try_from(before).unwrap_or(i64::MAX);
+        let keys = self.rows(
+            "SELECT id FROM messages WHERE contact = ?1 AND stored_at < ?2 AND kind != 31
+                 AND NOT (direction = 2 AND kind = 40) ORDER BY stored_at LIMIT ?3",
+            (contact, before, most),
+            |row| row.get(0),
+        )?;
+        keys.iter().try_for_each(|key| self.delete_message(*key))?;
+        Ok(keys.len())
+    }
+
+    /// Deletes a message. One of ours that may have to leave yet stays as a row that says nothing; that one of theirs
+    /// came is known without its row. A note of ours is shown no more: what it told is no text, and may have to be told
+    /// yet, or again to a device that was restored.
+    pub(crate) fn delete_message(&self, key: MessageKey) -> Result<(), StoreError> {
+        self.delete_file(key)?;
+        let hidden = self.execute(
+            "UPDATE messages SET kind = ?2, text = '' WHERE id = ?1 AND direction = 2 AND kind NOT IN (0, 1, 31, 70)",
+            (key, HIDDEN),
+        )?;
+        if hidden > 0 {
+            return self.set_purge_due();
+        }
+        let may_leave_yet = self.row(
+            "SELECT direction = 2 AND position IS NOT NULL AND outcome IN (1, 2, 5) FROM messages WHERE id = ?1",
+            [key],
+            |row| row.get(0),
+        )?;
+        self.execute("DELETE FROM message_bodies WHERE message = ?1", [key])?;
+        if may_leave_yet == Some(true) {
+            self.execute("UPDATE messages SET kind = ?2, text = '' WHERE id = ?1", (key, DELETED))?;
+            // Sealed anew, should it have to leave yet: the box that was made holds the text.
+            self.execute("UPDATE outbox SET box = NULL WHERE message = ?1", [key])?;
+            self.keep_body(key, &Body::Deleted)?;
+        } else {
+            self.execute("DELETE FROM outbox WHERE message = ?1", [key])?;
+            self.execute("DELETE FROM messages WHERE id = ?1", [key])?;
+        }
+        self.set_purge_due()
+    }
+
+    /// Deletes the file that a message announces. If it is under way, the other side is told.
+    fn delete_file(&self, key: MessageKey) -> Result<(), StoreError> {
+        let Some(file) = self.transfer_announced(key)? else { return Ok(()) };
+        if file.stage == Stage::UnderWay {
+            self.owe_status(&file.conversation, file.ours, &file.transfer, false)?;
+        }
+        self.drop_transfer(file.key)
+    }
+
+    fn set_purge_due(&self) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO tidying (one, trusted, purge_due) VALUES (1, 0, 1) ON CONFLICT (one) DO UPDATE SET purge_due = 1",
+            [],
+        )?;
+        Ok(())
+    }
+
+    /// Removes deleted messages that need not leave any more.
+    fn drop_deleted(&self) -> Result<(), StoreError> {
+        let done = self.rows(
+            "SELECT id FROM messages INDEXED BY messages_deleted WHERE kind = 31 AND outcome NOT IN (1, 2, 5)
+                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE message = messages.id)",
+            [],
+            |row| row.get::<_, MessageKey>(0),
+        )?;
+        done.iter().try_for_each(|key| self.execute("DELETE FROM messages WHERE id = ?1", [key]).map(drop))
+    }
+
+    /// Removes a contact whose pairing ended, with everything about it.
+    pub(crate) fn forget_contact(&self, contact: &ContactKey) -> Result<(), StoreError> {
+        self.execute("DELETE FROM transfers WHERE conversation = ?1", [contact])?;
+        for table in ["statuses_due", "outbox", "message_bodies", "messages", "received", "sealing_keys", "offer_parts"]
+        {
+            let of = if table == "message_bodies" {
+                "message IN (SELECT id FROM messages WHERE contact = ?1)"
+            } else {
+                "contact = ?1"
+            };
+            self.execute(&format!("DELETE FROM {table} WHERE {of}"), [contact])?;
+        }
+        self.forget_resets(contact)?;
+        self.execute("DELETE FROM contacts WHERE id = ?1", [contact])?;
+        self.set_purge_due()
+    }
+
+    /// Looks at the clock, and returns the time that deleting goes by.
+    fn see_clock(&self, now: Timestamp) -> Result<Timestamp, StoreError> {
+        let before = self.row("SELECT trusted, doubted FROM tidying WHERE trusted > 0", [], |row| {
+            Ok(TrustedClock { trusted: row.get(0)?, doubted: row.get(1)? })
+        })?;
+        let clock = TrustedClock::see(before, now);
+        // Every opening looks at the clock: not every one writes it down.
+        let is_news = |before: TrustedClock| {
+            before.doubted != clock.doubted || before.trusted.abs_diff(clock.trusted) >= NOTED_EVERY_MS
+        };
+        if before.is_none_or(is_news) {
+            self.execute(
+                "INSERT INTO tidying (one, trusted, doubted, purge_due) VALUES (1, ?1, ?2, 0)
+                 ON CONFLICT (one) DO UPDATE SET trusted = ?1, doubted = ?2",
+                (clock.trusted, clock.doubted),
+            )?;
+        }
+        // Behind the trusted time, a clock deletes less: that is what it may do.
+        Ok(clock.trusted.min(now))
+    }
+
+    /// Deletes a batch of what the rules say; true if there may be more.
+    fn tidy_some(&self, now: Timestamp, changed: &mut Vec<ContactKey>) -> Result<bool, StoreError> {
+        let now = self.see_clock(now)?;
+        let contacts =
+            self.rows("SELECT contact FROM retention WHERE ours", [], |row| fixed::<16>(row.get_ref(0)?.as_blob()?))?;
+        let mut left = BATCH;
+        for contact in contacts {
+            let before = self.retention(&contact, true)?.and_then(|rule| rule.deletes_before(now));
+            let Some(before) = before else { continue };
+            let deleted = self.delete_before(&contact, before, left)?;
+            if deleted > 0 && !changed.contains(&contact) {
+                changed.push(contact);
+            }
+            left = left.saturating_sub(u32::try_from(deleted).unwrap_or(u32::MAX));
+            if left == 0 {
+                return Ok(true);
+            }
+        }
+        self.drop_deleted()?;
+        Ok(false)
+    }
+
+    fn purge_is_due(&self) -> Result<bool, StoreError> {
+        Ok(self.row("SELECT purge_due FROM tidying", [], |row| row.get(0))?.unwrap_or(false))
+    }
+}
+
+impl Store {
+    /// Deletes what the rules say, and gives freed pages back. Returns the contacts whose messages became fewer.
+    pub(crate) fn tidy(&mut self, now: Timestamp) -> Result<Vec<ContactKey>, StoreError> {
+        let mut changed = Vec::new();
+        while self.change(|tx| tx.tidy_some(now, &mut changed))? {}
+        if self.read(|tx| tx.purge_is_due())? {
+            self.purge()?;
+        }
+        Ok(changed)
+    }
+
+    /// Writes the store anew, and empties the log: until then, both hold what was deleted. `secure_delete` overwrites a
+    /// deleted row and a freed page, but not the copies that were left in the unused part of a page when its rows were
+    /// moved to others. If a reader is in the way, it stays due.
+    pub(crate) fn purge(&mut self) -> Result<(), StoreError> {
+        self.connection.execute_batch("VACUUM")?;
+        if self.checkpoint()? {
+            self.change(|tx| tx.execute("UPDATE tidying SET purge_due = 0", []).map(drop))?;
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Moves the log into the store and empties it; false if another process is in the way.
+    pub(crate) fn checkpoint(&self) -> Result<bool, StoreError> {
+        let busy: bool = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        Ok(!busy)
+    }
+}
+
+#[cfg(test)]
+mod tests;
