@@ -172,6 +172,13 @@ impl Cli {
         Self { home: tempfile::tempdir().unwrap() }
     }
 
+    /// The home as one more process has it open: to look at it, not connected.
+    #[must_use]
+    pub fn look(&self) -> Client {
+        let key = StoreKey::Passphrase(PASSPHRASE.to_owned());
+        Client::open(self.home().to_str().unwrap().to_owned(), key).unwrap()
+    }
+
     /// The folder with everything that the device stores.
     #[must_use]
     pub fn home(&self) -> PathBuf {
