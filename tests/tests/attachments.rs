@@ -154,7 +154,7 @@ fn send(size: usize) {
     let (sees_sender, sees_recipient) = (therapist.look(), client.look());
     let (mut sender, mut recipient) = (Connected::new(&therapist), Connected::new(&client));
     let started = Instant::now();
-    let mut wait_for = |sender: &mut Connected<'_>, recipient: &mut Connected<'_>, is_so: &dyn Fn() -> bool| {
+    let wait_for = |sender: &mut Connected<'_>, recipient: &mut Connected<'_>, is_so: &dyn Fn() -> bool| {
         while !is_so() {
             assert!(started.elapsed() < GIVE_UP, "{:?} {:?}", file(&sees_sender), file(&sees_recipient));
             sender.tend();

@@ -180,10 +180,7 @@ fn files() -> Vec<Value> {
     vec![
         envelope(
             "a chunk",
-            &Envelope {
-                chunk: Some(Chunk { transfer: bytes(0x80), number: 3, bytes: vec![5, 6, 7] }),
-                ..plain()
-            },
+            &Envelope { chunk: Some(Chunk { transfer: bytes(0x80), number: 3, bytes: vec![5, 6, 7] }), ..plain() },
             json!({"stream": stream, "chunk": {"transfer": transfer, "number": 3, "bytes": "050607"}}),
         ),
         status(
