@@ -37,7 +37,7 @@ impl People {
                 media_type: "application/octet-stream".to_owned(),
                 size: 0,
                 digest: [0; 32],
-                thumbnail: (size % 2 == 0).then(|| vec![7; size % 500 + 1]),
+                thumbnail: size.is_multiple_of(2).then(|| vec![7; size % 500 + 1]),
                 duration_ms: None,
             };
             let key = tx.add_transfer(&contact, true, None, Stage::Staging, &content, now)?.unwrap();
