@@ -92,6 +92,12 @@ pub(crate) enum Command {
     Notifications(care::Notifications),
     /// Show or change how relays are reached: through Tor, or with a connection for each contact
     Network(Network),
+    /// Send a file
+    Attach(Attach),
+    /// Write a file that came, or was sent, to a new file
+    Save(Save),
+    /// Cancel a file that is under way
+    Cancel(Cancel),
     /// Change the passphrase of this device
     Passphrase(Passphrase),
     /// Check that everything stored on this device is as it was written
@@ -179,6 +185,47 @@ pub(crate) struct Withdraw {
     /// Do not ask
     #[arg(long)]
     pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Attach {
+    /// A label or an id
+    pub(crate) contact: String,
+    /// The file; it is not needed any more once this is done
+    pub(crate) file: PathBuf,
+    /// It is a voice note of so many milliseconds
+    #[arg(long, value_name = "N")]
+    pub(crate) voice_ms: Option<u32>,
+    /// A small picture of it, at most 12,000 bytes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) thumbnail: Option<PathBuf>,
+    /// What the other side sees instead of the file's name
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) name: Option<String>,
+    /// What is in it, such as image/png [default: what its name says]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) media_type: Option<String>,
+    /// Only queue it
+    #[arg(long)]
+    pub(crate) queue: bool,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Save {
+    /// The message's id, as `history --json` shows it
+    pub(crate) message: String,
+    /// The file to be written; one that is there is not replaced
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cancel {
+    /// The message's id, as `history --json` shows it
+    pub(crate) message: String,
     #[command(flatten)]
     pub(crate) patience: Patience,
 }

@@ -1,6 +1,8 @@
 //! States and outcomes in words for people, and in codes for scripts.
 
-use tacit_client_core::{Connection, Contact, ContactState, EndedWhy, Message, Outcome, RefusedWhy};
+use tacit_client_core::{
+    Attachment, Connection, Contact, ContactState, EndedWhy, Message, Outcome, RefusedWhy, TransferState,
+};
 
 use crate::care::words;
 use crate::clock::Clock;
@@ -21,6 +23,42 @@ pub(crate) const ALL_ENDED: [EndedWhy; 11] = [
     EndedWhy::Discharged,
     EndedWhy::DischargedByPeer,
 ];
+
+/// How far a file is, for scripts.
+pub(crate) const fn transfer_code(transfer: TransferState) -> &'static str {
+    match transfer {
+        TransferState::UnderWay { .. } => "under_way",
+        TransferState::Whole => "whole",
+        TransferState::CancelledByUs => "cancelled_by_us",
+        TransferState::CancelledByPeer => "cancelled_by_peer",
+        TransferState::TooLarge => "too_large",
+        TransferState::NoRoom => "no_room",
+        TransferState::Damaged => "damaged",
+        TransferState::Ended => "ended",
+    }
+}
+
+/// How far a file is.
+pub(crate) fn transfer_words(transfer: TransferState) -> String {
+    match transfer {
+        TransferState::UnderWay { done, of } => format!("{done} of {of} bytes"),
+        TransferState::Whole => "whole".into(),
+        TransferState::CancelledByUs => "cancelled here".into(),
+        TransferState::CancelledByPeer => "cancelled by the other side".into(),
+        TransferState::TooLarge => "refused: larger than what the recipient's device takes".into(),
+        TransferState::NoRoom => "refused: the recipient's device waits for too much already".into(),
+        TransferState::Damaged => "damaged on its way, and erased".into(),
+        TransferState::Ended => "not whole when the conversation ended".into(),
+    }
+}
+
+/// A file, in a line.
+pub(crate) fn attachment(attachment: &Attachment) -> String {
+    let voice = attachment.duration_ms.map_or(String::new(), |ms| format!("voice note of {} s, ", ms.div_ceil(1_000)));
+    let transfer = transfer_words(attachment.transfer);
+    let (name, media_type) = (escape::line(&attachment.name), escape::line(&attachment.media_type));
+    format!("({voice}file {name}, {media_type}, {} bytes: {transfer})", attachment.size)
+}
 
 /// A state, for scripts.
 pub(crate) const fn state_code(state: ContactState) -> &'static str {
@@ -154,6 +192,7 @@ pub(crate) fn outcome_words(outcome: Outcome, clock: &Clock) -> String {
         Outcome::Expired => "expired: nobody came for it in time".into(),
         Outcome::Refused(RefusedWhy::Ended) => "refused: the conversation has ended".into(),
         Outcome::Refused(RefusedWhy::NotCarried) => "refused: the relay does not carry it".into(),
+        Outcome::Refused(RefusedWhy::Cancelled) => "cancelled before it was sent".into(),
     }
 }
 
@@ -169,6 +208,7 @@ pub(crate) fn not_reached(outcome: Outcome, problem: &str) -> String {
         Outcome::Delivered | Outcome::Read => "the message was delivered".into(),
         Outcome::Expired => "the message expired: nobody came for it in time. It is kept here; send it again".into(),
         Outcome::Refused(RefusedWhy::Ended) => "the message was not sent: the conversation has ended".into(),
+        Outcome::Refused(RefusedWhy::Cancelled) => "the message was not sent: it was cancelled".into(),
         Outcome::Refused(RefusedWhy::NotCarried) => {
             "the message was not sent: the relay does not carry boxes of this version. Update Tacit, or the relay"
                 .into()

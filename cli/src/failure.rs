@@ -4,9 +4,9 @@ use std::io;
 
 use serde::Serialize;
 use tacit_client_core::{
-    AuthorityError, BackupError, CardError, ConsentFileError, ContactError, DeleteError, EditError, EndedWhy,
-    EnrolError, InviteError, JoinError, NetworkError, Offer, OpenError, Outcome, ResetError, RetentionError, SendError,
-    SettingsError, StoreError, WaitError, WordError,
+    AttachmentError, AuthorityError, BackupError, CardError, ConsentFileError, ContactError, DeleteError, EditError,
+    EndedWhy, EnrolError, InviteError, JoinError, NetworkError, Offer, OpenError, Outcome, ResetError, RetentionError,
+    SendError, SettingsError, StoreError, WaitError, WordError,
 };
 
 use crate::describe;
@@ -42,6 +42,8 @@ pub(crate) enum Failure {
     Network(#[from] NetworkError),
     #[error(transparent)]
     Edit(#[from] EditError),
+    #[error(transparent)]
+    Attachment(#[from] AttachmentError),
     #[error(transparent)]
     Delete(#[from] DeleteError),
     #[error(transparent)]
@@ -273,6 +275,7 @@ impl Failure {
             Self::NotATime => "not_a_time",
             Self::NoZone => "no_zone",
             Self::WordNeeded => "word_needed",
+            Self::Attachment(error) => attachment(error),
             Self::NoHome => "no_home",
             Self::NoDefaultHome => "no_default_home",
             Self::PassphraseNeeded => "passphrase_needed",
@@ -359,6 +362,27 @@ const fn backup(error: &BackupError) -> &'static str {
         BackupError::Open(error) => open(error),
         BackupError::Store(error) => store(error),
         BackupError::Io(_) => "backup_file",
+    }
+}
+
+const fn attachment(error: &AttachmentError) -> &'static str {
+    match error {
+        AttachmentError::Send(error) => send(error),
+        AttachmentError::BadName => "bad_name",
+        AttachmentError::BadMediaType => "bad_media_type",
+        AttachmentError::ThumbnailTooLarge => "thumbnail_too_large",
+        AttachmentError::BadDuration => "bad_duration",
+        AttachmentError::TooLarge { .. } => "file_too_large",
+        AttachmentError::Unreadable(_) => "file_unreadable",
+        AttachmentError::GivenUp => "given_up",
+        AttachmentError::NoSuchMessage => "no_such_message",
+        AttachmentError::NotAnAttachment => "not_a_file",
+        AttachmentError::NotWhole => "not_whole",
+        AttachmentError::NotHere => "not_here",
+        AttachmentError::Over => "over",
+        AttachmentError::Exists => "file_exists",
+        AttachmentError::Unwritable(_) => "file_unwritable",
+        AttachmentError::Store(error) => store(error),
     }
 }
 

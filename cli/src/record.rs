@@ -1,7 +1,9 @@
 //! What scripts read: the JSON objects of the answers. Fields are only ever added.
 
 use serde::Serialize;
-use tacit_client_core::{Contact, ContactState, Content, Direction, Found, Message, Outcome};
+use tacit_client_core::{
+    Attachment, Contact, ContactState, Content, Direction, Found, Message, Outcome, TransferState,
+};
 
 use crate::care::Expected;
 use crate::describe;
@@ -192,6 +194,9 @@ pub(crate) struct MessageLine {
     /// What happened, where this is no text.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'static str>,
+    /// The file, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<FileLine>,
     outcome: &'static str,
     sent_at: u64,
     /// Present where something sent just before it is missing so far.
@@ -206,6 +211,39 @@ pub(crate) struct MessageLine {
     /// Present where its sender withdrew it, and this side's retention keeps it.
     #[serde(skip_serializing_if = "is_false")]
     withdrawn: bool,
+}
+
+/// A file, and how far it is.
+#[derive(Serialize)]
+pub(crate) struct FileLine {
+    name: String,
+    media_type: String,
+    size: u64,
+    /// Of a voice note.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<u32>,
+    thumbnail: bool,
+    state: &'static str,
+    /// Bytes that are safe on the recipient's device, as far as this one knows; where it is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    done: Option<u64>,
+}
+
+impl FileLine {
+    fn new(attachment: &Attachment) -> Self {
+        Self {
+            name: attachment.name.clone(),
+            media_type: attachment.media_type.clone(),
+            size: attachment.size,
+            duration_ms: attachment.duration_ms,
+            thumbnail: attachment.has_thumbnail,
+            state: describe::transfer_code(attachment.transfer),
+            done: match attachment.transfer {
+                TransferState::UnderWay { done, .. } => Some(done),
+                _ => None,
+            },
+        }
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
@@ -225,12 +263,16 @@ impl MessageLine {
             },
             note: match &message.content {
                 Content::Note(note) => Some(notes::code(note)),
-                Content::Text(_) | Content::Unknown => None,
+                Content::Text(_) | Content::Attachment(_) | Content::Unknown => None,
+            },
+            file: match &message.content {
+                Content::Attachment(attachment) => Some(FileLine::new(attachment)),
+                _ => None,
             },
             text: match message.content {
                 Content::Text(text) => Some(text),
                 Content::Note(note) => notes::own_words(&note).map(str::to_owned),
-                Content::Unknown => None,
+                Content::Attachment(_) | Content::Unknown => None,
             },
             outcome: describe::outcome_code(message.outcome),
             sent_at: message.sent_at,

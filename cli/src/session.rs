@@ -1,11 +1,12 @@
 //! An open home, and waiting for what becomes of what was begun in it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use tacit_client_core::{Client, Contact, Event, Listener, StoreKey};
+use tacit_client_core::{Client, Contact, Event, Listener, StoreKey, TransferState};
 
 use crate::args::Args;
 use crate::clock::Clock;
@@ -110,6 +111,17 @@ impl Listener for Mailbox {
 pub(crate) struct Changes(Receiver<Event>);
 
 impl Changes {
+    /// The files that moved since this was last asked, each as it stands now.
+    pub(crate) fn moved(&self) -> Vec<TransferState> {
+        let mut moved = BTreeMap::new();
+        while let Ok(event) = self.0.try_recv() {
+            if let Event::TransferChanged { message, transfer, .. } = event {
+                moved.insert(message, transfer);
+            }
+        }
+        moved.into_values().collect()
+    }
+
     /// Looks again after every change until there is something, or the time is up (`None`).
     pub(crate) fn wait<T>(
         &self,

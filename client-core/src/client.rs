@@ -1,5 +1,6 @@
 //! The face of the library: one device, as an app sees it.
 
+mod attachments;
 pub(crate) mod crisis;
 mod delivery;
 mod life_cycle_calls;
@@ -456,7 +457,11 @@ impl Client {
         })
     }
 
-    fn wait<T>(&self, timeout_ms: u64, look: impl Fn() -> Result<Option<T>, WaitError>) -> Result<T, WaitError> {
+    pub(crate) fn wait<T>(
+        &self,
+        timeout_ms: u64,
+        look: impl Fn() -> Result<Option<T>, WaitError>,
+    ) -> Result<T, WaitError> {
         let started = Instant::now();
         loop {
             if let Some(found) = look()? {
@@ -489,6 +494,14 @@ impl Client {
         let value = self.opened().as_mut().ok_or(StoreError::Locked)?.store.change(change)?;
         self.shared.note_change();
         Ok(value)
+    }
+
+    /// Makes one change that the connection does not care for.
+    pub(crate) fn change_quietly<T, E: From<StoreError>>(
+        &self,
+        change: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.opened().as_mut().ok_or(StoreError::Locked)?.store.change(change)
     }
 
     pub(crate) fn change_contact<T>(

@@ -2,6 +2,7 @@
 //!
 //! Bytes become these types in `decode` and nowhere else; what does not fit is refused there.
 
+mod attachment;
 mod reset;
 #[cfg(test)]
 mod vectors;
@@ -23,6 +24,11 @@ use crate::crypto::signing::{MAX_BODY, SigningPublic, StatementKind};
 use crate::retention::{Keep, Retention};
 use crate::types::Timestamp;
 
+pub(crate) use attachment::{
+    AttachmentContent, CHUNK, Chunk, MAX_DURATION_MS, MOST_RANGES, TransferEnd, TransferId, TransferStatus,
+    is_media_type, is_name,
+};
+pub use attachment::{MAX_ATTACHMENT_NAME, MAX_THUMBNAIL};
 pub(crate) use reset::{Had, ResetContent, ResetId, ResetStep};
 
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -93,6 +99,10 @@ pub(crate) struct Envelope {
     pub(crate) tells_reads: bool,
     /// The person has seen every message up to this position; 0 if that is not told.
     pub(crate) seen_up_to: u64,
+    /// A piece of a file. Only without a message.
+    pub(crate) chunk: Option<Chunk>,
+    /// How a transfer stands. Only without a message.
+    pub(crate) transfer: Option<TransferStatus>,
 }
 
 /// A sealing key, with its number in the session.
@@ -119,6 +129,8 @@ pub(crate) enum Body {
     Text(String),
     /// A statement, or a part of one.
     Statement(StatementPart),
+    /// Announces a file.
+    Attachment(AttachmentContent),
     /// How long the sender keeps the conversation.
     Retention(Retention),
     /// The sender deleted it before it arrived.
@@ -311,6 +323,8 @@ impl Envelope {
             sealing_key: self.sealing_key.as_ref().map(Announced::to_pb),
             tells_reads: self.tells_reads,
             seen_up_to: self.seen_up_to,
+            chunk: self.chunk.as_ref().map(Chunk::to_pb),
+            transfer: self.transfer.as_ref().map(TransferStatus::to_pb),
             ..pb::Envelope::default()
         };
         if let Some(numbered) = &self.numbered {
@@ -325,6 +339,9 @@ impl Envelope {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadContent> {
         let envelope = pb::Envelope::decode(bytes).map_err(|_| BadContent)?;
+        if envelope.number > 0 && (envelope.chunk.is_some() || envelope.transfer.is_some()) {
+            return Err(BadContent);
+        }
         let numbered = match envelope.number {
             0 => None,
             number if number > MAX_NUMBER || envelope.position > MAX_NUMBER => return Err(BadContent),
@@ -343,6 +360,8 @@ impl Envelope {
             sealing_key: envelope.sealing_key.as_ref().map(Announced::from_pb).transpose()?,
             tells_reads: envelope.tells_reads,
             seen_up_to: envelope.seen_up_to.min(MAX_NUMBER),
+            chunk: envelope.chunk.map(Chunk::from_pb).transpose()?,
+            transfer: envelope.transfer.map(TransferStatus::from_pb).transpose()?,
         })
     }
 }
@@ -380,6 +399,7 @@ impl Body {
                 count: part.count.into(),
                 bytes: part.bytes.clone(),
             }),
+            Self::Attachment(attachment) => pb::envelope::Body::Attachment(attachment.to_pb()),
             Self::Retention(retention) => {
                 let (keep, amount) = match retention.keep {
                     Keep::Always => (0, 0),
@@ -422,6 +442,9 @@ impl Body {
                 // A kind of a newer version is shown as what a newer version can show.
                 let Some(kind) = StatementKind::from_number(part.kind) else { return Ok(Self::Unknown) };
                 Self::Statement(StatementPart::from_pb(kind, part)?)
+            }
+            Some(pb::envelope::Body::Attachment(attachment)) => {
+                Self::Attachment(AttachmentContent::from_pb(attachment)?)
             }
             Some(pb::envelope::Body::Retention(retention)) => {
                 let keep = match retention.keep {
@@ -529,6 +552,7 @@ mod tests {
             sealing_key: None,
             tells_reads: true,
             seen_up_to: u64::MAX / 4,
+            ..Envelope::default()
         }
     }
 

@@ -7,14 +7,16 @@ use rand_core::CryptoRng;
 use tacit_proto::SealedBox;
 use zeroize::Zeroizing;
 
-use crate::content::{Announced, Body, Envelope, Numbered};
+use crate::content::{Announced, Body, Chunk, Envelope, Numbered};
+use crate::crypto::psk::Psk;
 use crate::crypto::ratchet::{DecryptError, Session};
-use crate::crypto::seal::{Context, Purpose, open, seal};
+use crate::crypto::seal::{Context, Purpose, SealingPublic, open, seal};
 use crate::edits;
 use crate::error::{ResetError, StoreError};
 use crate::reset;
 use crate::rotation::{self, MAX_BOXES};
-use crate::store::{Changed, ContactRow, Kind, Outgoing, SessionRow, State, Tx};
+use crate::store::{Changed, ContactRow, Kind, OutboxKey, Outgoing, SessionRow, State, TransferRow, Tx};
+use crate::transfers::{self, Moved};
 use crate::types::Timestamp;
 use crate::{agreed_word, life_cycle, statements};
 
@@ -34,24 +36,27 @@ pub(crate) fn seal_outgoing(
     tx: &Tx<'_>,
     row: &ContactRow,
     outgoing: &Outgoing,
-    mut rng: &mut dyn CryptoRng,
+    rng: &mut dyn CryptoRng,
 ) -> Result<Sealing, StoreError> {
-    let (Some(pickle), Some((to, psk))) = (tx.blob(&row.key, "session")?, tx.outward(&row.key)?) else {
-        return Ok(Sealing::NotYet);
-    };
-    let Ok(mut session) = Session::from_pickle(&pickle) else {
-        tx.set_wedged(&row.key, true)?;
-        return Ok(Sealing::NotYet);
-    };
+    let Some(outward) = Outward::read(tx, row)? else { return Ok(Sealing::NotYet) };
     let mut envelope = Envelope { stream: tx.out_stream(&row.key)?, ..Envelope::default() };
     match (outgoing.kind, outgoing.message) {
         (Kind::Message, Some(message)) => {
             let Some(message) = tx.message_to_seal(message)? else { return Ok(Sealing::Nothing) };
+            if let (Body::Attachment(attachment), Some(_)) = (&message.body, message.position) {
+                transfers::announced_again(tx, row, &attachment.transfer)?;
+            }
             let (number, position) = tx.number(&row.key, &message)?;
             let (message_id, sent_at) = (message.message_id, message.sent_at);
             envelope.numbered = Some(Numbered { number, position, message_id, sent_at, body: message.body });
         }
         (Kind::Receipt, None) => {}
+        (Kind::Status, None) => {
+            envelope.transfer = transfers::next_status(tx, row)?;
+            if envelope.transfer.is_none() {
+                return Ok(Sealing::Nothing);
+            }
+        }
         (Kind::SealingKey, None) => {
             let newest = tx.newest_sealing_key(&row.key, row.session)?.filter(|newest| newest.number > 0);
             let Some(newest) = newest else { return Ok(Sealing::Nothing) };
@@ -59,17 +64,67 @@ pub(crate) fn seal_outgoing(
         }
         _ => return Ok(Sealing::Nothing),
     }
-    envelope.receipt = tx.receipt(&row.key)?;
-    envelope.tells_reads = tx.tells_reads(&row.key)?.0;
-    envelope.seen_up_to = tx.seen_up_to(&row.key)?;
-    // The receipt in this box is as safe as the outbox is: nothing more is owed.
-    tx.set_receipt_due(&row.key, false)?;
-    let message = session.encrypt(&envelope.encode()).map_err(|_| StoreError::Damaged)?;
-    tx.keep_session(row, row.session, &session.pickle().map_err(|_| StoreError::Damaged)?)?;
-    let context = Context { channel: row.of.channel, sender: row.of.end, purpose: Purpose::Message };
-    let sealed = seal(&to, &psk, &context, &message, &mut rng).map_err(|_| StoreError::Damaged)?;
-    tx.set_box(outgoing.key, sealed.bytes())?;
-    Ok(Sealing::Sealed(sealed.bytes().to_vec()))
+    let sealed = outward.seal(tx, row, envelope, rng)?;
+    tx.set_box(outgoing.key, &sealed)?;
+    Ok(Sealing::Sealed(sealed))
+}
+
+/// Seals a chunk, and keeps it in the outbox. None: there is nothing to seal it with yet.
+pub(crate) fn seal_chunk(
+    tx: &Tx<'_>,
+    row: &ContactRow,
+    transfer: &TransferRow,
+    chunk: Chunk,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<Option<(OutboxKey, Vec<u8>)>, StoreError> {
+    let Some(outward) = Outward::read(tx, row)? else { return Ok(None) };
+    let number = chunk.number;
+    let envelope = Envelope { stream: tx.out_stream(&row.key)?, chunk: Some(chunk), ..Envelope::default() };
+    let sealed = outward.seal(tx, row, envelope, rng)?;
+    let key = tx.enqueue_chunk(&row.key, &sealed)?;
+    tx.set_under_way(transfer.key, number, key, now)?;
+    Ok(Some((key, sealed)))
+}
+
+/// What an envelope is sealed with.
+struct Outward {
+    session: Session,
+    to: SealingPublic,
+    psk: Psk,
+}
+
+impl Outward {
+    fn read(tx: &Tx<'_>, row: &ContactRow) -> Result<Option<Self>, StoreError> {
+        let (Some(pickle), Some((to, psk))) = (tx.blob(&row.key, "session")?, tx.outward(&row.key)?) else {
+            return Ok(None);
+        };
+        let Ok(session) = Session::from_pickle(&pickle) else {
+            tx.set_wedged(&row.key, true)?;
+            return Ok(None);
+        };
+        Ok(Some(Self { session, to, psk }))
+    }
+
+    /// Seals an envelope, with what rides in every one.
+    fn seal(
+        mut self,
+        tx: &Tx<'_>,
+        row: &ContactRow,
+        mut envelope: Envelope,
+        mut rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, StoreError> {
+        envelope.receipt = tx.receipt(&row.key)?;
+        envelope.tells_reads = tx.tells_reads(&row.key)?.0;
+        envelope.seen_up_to = tx.seen_up_to(&row.key)?;
+        // The receipt in this box is as safe as the outbox is: nothing more is owed.
+        tx.set_receipt_due(&row.key, false)?;
+        let message = self.session.encrypt(&envelope.encode()).map_err(|_| StoreError::Damaged)?;
+        tx.keep_session(row, row.session, &self.session.pickle().map_err(|_| StoreError::Damaged)?)?;
+        let context = Context { channel: row.of.channel, sender: row.of.end, purpose: Purpose::Message };
+        let sealed = seal(&self.to, &self.psk, &context, &message, &mut rng).map_err(|_| StoreError::Damaged)?;
+        Ok(sealed.bytes().to_vec())
+    }
 }
 
 /// What a box of the other side brought.
@@ -85,6 +140,8 @@ pub(crate) struct Received {
     pub(crate) contact_changed: bool,
     /// There is a new session, which the other side asked for, or we.
     pub(crate) reset_by_peer: Option<bool>,
+    /// A transfer went forward.
+    pub(crate) moved: Moved,
 }
 
 /// Opens a box of a paired channel and keeps what is in it. What cannot be opened is recorded, and blocks nothing.
@@ -153,6 +210,12 @@ pub(crate) fn receive(
                 // What is about it may have come before it did.
                 edits::apply(tx, row, &numbered.message_id, now)?;
             }
+            Body::Attachment(attachment) => {
+                if !transfers::announced(tx, row, message, attachment, now)? {
+                    tx.note_unopened(&row.key)?;
+                }
+                received.message = Some(numbered.message_id);
+            }
             body => {
                 received.contact_changed = true;
                 match receive_care(tx, row, body, now)? {
@@ -162,6 +225,15 @@ pub(crate) fn receive(
                 }
             }
         }
+    }
+    received.moved = match (&envelope.chunk, &envelope.transfer) {
+        (Some(chunk), _) => transfers::take_chunk(tx, row, chunk, now)?,
+        (None, Some(status)) => transfers::take_status(tx, row, status, now)?,
+        (None, None) => Moved::default(),
+    };
+    if received.moved.bad {
+        tx.note_unopened(&row.key)?;
+        received.contact_changed = true;
     }
     if let Some(announced) = &envelope.sealing_key {
         if opened.session.session == row.session {
@@ -191,6 +263,7 @@ fn receive_care(
         | Body::Withdrawal { .. }
         | Body::Retention(_)
         | Body::Deleted
+        | Body::Attachment(_)
         | Body::Unknown => Ok(statements::Received::Silent),
     }
 }

@@ -5,6 +5,7 @@
 //! turn's transaction fails, the connection is dropped and the machine with it, and nothing was said that was not kept.
 
 mod ends;
+mod files;
 mod outbound;
 mod scope;
 
@@ -128,6 +129,7 @@ struct InFlight {
     request: RequestId,
     n: u64,
     key: OutboxKey,
+    is_chunk: bool,
 }
 
 /// An attached end.
@@ -142,12 +144,22 @@ struct Attachment {
     in_flight: VecDeque<InFlight>,
     /// The last row of the outbox that is under way or was handled.
     sent: OutboxKey,
+    /// The same of chunks, which go when nothing else waits.
+    sent_chunks: OutboxKey,
+    /// Most chunks that may be under way.
+    chunk_window: usize,
     /// Nothing is sent before this time.
     paused_until: u64,
     /// The highest seq that is safe and not acked yet.
     ack: Option<u64>,
     delivered: u64,
     drained: bool,
+}
+
+impl Attachment {
+    fn chunks_in_flight(&self) -> usize {
+        self.in_flight.iter().filter(|sent| sent.is_chunk).count()
+    }
 }
 
 /// One connection to one relay.
@@ -176,6 +188,12 @@ pub(crate) struct Engine {
     /// Contacts whose next message cannot be sealed before something comes.
     unsealable: BTreeSet<ContactKey>,
     attachments: BTreeMap<Handle, Attachment>,
+    /// When senders of files are told what came.
+    tell_at: u64,
+    /// When transfers that do not move are looked for.
+    look_at: u64,
+    /// Messages whose transfers moved in this turn.
+    moved: BTreeSet<[u8; 16]>,
     output: Output,
 }
 
@@ -200,6 +218,9 @@ impl Engine {
             taken_back: BTreeSet::new(),
             unsealable: BTreeSet::new(),
             attachments: BTreeMap::new(),
+            tell_at: NEVER,
+            look_at: NEVER,
+            moved: BTreeSet::new(),
             output: Output::default(),
         }
     }
@@ -237,6 +258,7 @@ impl Engine {
         }
         self.link(tx, now)?;
         self.send_all(tx, now, rng)?;
+        self.tell_moved(tx)?;
         self.ack_all();
         self.output.settled = self.is_settled(tx)?;
         Ok(std::mem::take(&mut self.output))
@@ -251,7 +273,8 @@ impl Engine {
         let paused =
             self.attachments.values().map(|attachment| attachment.paused_until).filter(|at| (1..NEVER).contains(at));
         let enrol = Some(self.enrol_after).filter(|at| *at > 0);
-        later.chain(paused).chain(enrol).chain([self.chores_at]).min()
+        let files = [self.tell_at, self.look_at].into_iter().filter(|at| *at < NEVER);
+        later.chain(paused).chain(enrol).chain(files).chain([self.chores_at]).min()
     }
 
     /// Asks the relay which handles are live.
@@ -341,7 +364,7 @@ impl Engine {
                 self.outcomes(&contact, changed);
             }
         }
-        Ok(())
+        self.greet_transfers(tx, now, backlog_was_lost)
     }
 
     /// Asks for whatever is not asked for yet: enrolments, channels, attachments.
@@ -412,7 +435,7 @@ impl Engine {
         if self.pending.values().any(waiting) || self.links.values().any(|link| matches!(link, Link::Later(_))) {
             return Ok(false);
         }
-        if self.attachments.values().any(|attachment| !attachment.drained) {
+        if self.tell_at < NEVER || self.attachments.values().any(|attachment| !attachment.drained) {
             return Ok(false);
         }
         for row in self.contacts_with_work(tx)? {

@@ -393,6 +393,62 @@ pub enum WordError {
     Store(#[from] StoreError),
 }
 
+/// Why a file was not sent, cancelled, read or saved.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachmentError {
+    /// Nothing can be sent to this contact.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The name is no file name.
+    #[error("the name must be that of a file, without a path or control characters, 1 to 255 bytes long")]
+    BadName,
+    /// The media type is none.
+    #[error("the media type must look like image/png, and be at most 127 bytes long")]
+    BadMediaType,
+    /// The thumbnail is longer than [`MAX_THUMBNAIL`](crate::MAX_THUMBNAIL) bytes.
+    #[error("the thumbnail is larger than 12,000 bytes; make a smaller one")]
+    ThumbnailTooLarge,
+    /// The duration is zero or longer than a day.
+    #[error("a voice note must last between a millisecond and a day")]
+    BadDuration,
+    /// It is larger than what this device sends.
+    #[error("the file is larger than {limit} bytes, which is the most that is sent; nothing was sent")]
+    TooLarge {
+        /// The most, in bytes.
+        limit: u64,
+    },
+    /// The file cannot be read.
+    #[error("the file cannot be read: {0}; nothing was sent")]
+    Unreadable(String),
+    /// What was being copied in was given up, or finished, before.
+    #[error("this file was given up, or finished, before; nothing more was sent")]
+    GivenUp,
+    /// There is no such message.
+    #[error("there is no such message")]
+    NoSuchMessage,
+    /// The message is no file.
+    #[error("this message is not a file")]
+    NotAnAttachment,
+    /// Not all of it came yet.
+    #[error("not all of this file has come yet; it comes by itself, try again later")]
+    NotWhole,
+    /// Its bytes are not on this device any more.
+    #[error("this file is not on this device any more: it was cancelled, refused or damaged")]
+    NotHere,
+    /// There is nothing to cancel.
+    #[error("this file is not under way any more; nothing was changed")]
+    Over,
+    /// There is something at the path.
+    #[error("there is a file of that name already, and it was left as it is; choose another name")]
+    Exists,
+    /// The path cannot be written.
+    #[error("the file cannot be written: {0}; nothing is left of it")]
+    Unwritable(String),
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Why a setting was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {

@@ -32,6 +32,7 @@ mod search;
 mod simulation;
 mod statements;
 mod store;
+mod transfers;
 mod types;
 
 #[cfg(test)]
@@ -54,10 +55,11 @@ pub use care::terms::Terms;
 pub use client::Client;
 pub use client::crisis::Crisis;
 pub use client::terms::Consent;
-pub use content::{MAX_REPLY, MAX_TEXT};
+pub use content::{MAX_ATTACHMENT_NAME, MAX_REPLY, MAX_TEXT, MAX_THUMBNAIL};
 pub use error::{
-    AuthorityError, BackupError, CardError, ContactError, DeleteError, EditError, EnrolError, InviteError, JoinError,
-    NetworkError, OpenError, ResetError, RetentionError, SendError, SettingsError, StoreError, WaitError, WordError,
+    AttachmentError, AuthorityError, BackupError, CardError, ContactError, DeleteError, EditError, EnrolError,
+    InviteError, JoinError, NetworkError, OpenError, ResetError, RetentionError, SendError, SettingsError, StoreError,
+    WaitError, WordError,
 };
 pub use network::NetworkSettings;
 pub use note::Note;
@@ -65,7 +67,7 @@ pub use retention::{Keep, Retention, Retentions};
 pub use store::StoreKey;
 pub use tacit_proto::link::{AddressError, LinkError};
 pub use types::{
-    CareState, Connection, Contact, ContactId, ContactState, Content, Direction, EndedWhy, Enrolment, EnrolmentState,
-    Event, Farewell, Found, LastReset, Listener, Message, MessageId, NewInvite, Offer, Outcome, Piece, ReadReceipts,
-    RefusedWhy, SessionState, Timestamp,
+    Attachment, CareState, Connection, Contact, ContactId, ContactState, Content, Direction, EndedWhy, Enrolment,
+    EnrolmentState, Event, Farewell, Found, LastReset, Listener, Message, MessageId, NewAttachment, NewInvite, Offer,
+    Outcome, Piece, ReadReceipts, RefusedWhy, SessionState, Timestamp, TransferState,
 };

@@ -9,7 +9,10 @@
 mod claims;
 mod device;
 mod dice;
+mod file_claims;
+mod files;
 mod hostile;
+mod hostile_files;
 mod meddler;
 mod people;
 mod relay;

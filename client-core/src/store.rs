@@ -6,6 +6,7 @@
 mod agreed_word;
 mod backup;
 mod care;
+mod chunks;
 mod contacts;
 mod edits;
 mod erase;
@@ -26,6 +27,7 @@ mod retention;
 mod sealing_keys;
 mod search;
 mod sessions;
+mod transfers;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -44,12 +46,13 @@ pub(crate) use erase::{erase, sync_folder};
 pub use key_file::StoreKey;
 pub(crate) use key_file::{Key, home_exists};
 pub(crate) use lease::{Holder, RENEW_MS};
-pub(crate) use messages::Changed;
+pub(crate) use messages::{Changed, MessageKey};
 pub(crate) use outbox::{Kind, OutboxKey, Outgoing};
 pub(crate) use received::POSITIONS;
 pub(crate) use relays::{RelayId, RelayRow};
 pub(crate) use sealing_keys::OwnSealingKey;
 pub(crate) use sessions::{AskedReset, NewSession, SessionRow};
+pub(crate) use transfers::{Stage, TransferRow};
 
 use crate::error::{OpenError, StoreError};
 

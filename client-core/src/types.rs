@@ -218,6 +218,8 @@ pub enum RefusedWhy {
     Ended,
     /// The relay does not carry boxes of this version.
     NotCarried,
+    /// It was cancelled on this device before anything of it was sent.
+    Cancelled,
 }
 
 /// A message.
@@ -252,10 +254,70 @@ pub struct Message {
 pub enum Content {
     /// A text.
     Text(String),
+    /// A file: its bytes come by themselves.
+    Attachment(Attachment),
     /// Something that happened to the conversation.
     Note(Note),
     /// Something that this version of Tacit cannot show; a newer one can.
     Unknown,
+}
+
+/// A file that one side sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// What the sender calls it: a file name without a path, 1 to 255 bytes, nothing in it that turns the direction of
+    /// text. What it ends in says nothing of what is in it.
+    pub name: String,
+    /// What the sender says that is in it. Nothing checks that.
+    pub media_type: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Of a voice note: how long it is.
+    pub duration_ms: Option<u32>,
+    /// There is a thumbnail: [`Client::thumbnail`](crate::Client::thumbnail).
+    pub has_thumbnail: bool,
+    /// How far its bytes are.
+    pub transfer: TransferState,
+}
+
+/// How far the bytes of a file are, on their way from one device to the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferState {
+    /// They come, or go, whenever both devices are there.
+    UnderWay {
+        /// Bytes that are safe on the recipient's device, as far as this one knows.
+        done: u64,
+        /// Bytes in all.
+        of: u64,
+    },
+    /// All of them are safe on the recipient's device, which checked them.
+    Whole,
+    /// This side cancelled it, or deleted it before it was whole. What had come is erased.
+    CancelledByUs,
+    /// The other side did.
+    CancelledByPeer,
+    /// It is larger than what the recipient's device takes.
+    TooLarge,
+    /// The recipient's device waits for too much already.
+    NoRoom,
+    /// What came is not what was announced. It is erased; send it again.
+    Damaged,
+    /// The pairing ended before it was whole.
+    Ended,
+}
+
+/// A file to be sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewAttachment {
+    /// What the recipient sees: a file name without a path, 1 to [`MAX_ATTACHMENT_NAME`](crate::MAX_ATTACHMENT_NAME)
+    /// bytes.
+    pub name: String,
+    /// What is in it, such as `image/png`.
+    pub media_type: String,
+    /// A small picture of it, at most [`MAX_THUMBNAIL`](crate::MAX_THUMBNAIL) bytes, made by the app.
+    pub thumbnail: Option<Vec<u8>>,
+    /// Of a voice note: how long it is, at most a day.
+    pub duration_ms: Option<u32>,
 }
 
 /// A message that a search found.
@@ -317,6 +379,15 @@ pub enum Event {
         contact: ContactId,
         /// Which one.
         message: MessageId,
+    },
+    /// A file went forward, or its transfer ended.
+    TransferChanged {
+        /// Of which conversation.
+        contact: ContactId,
+        /// The message that announces it.
+        message: MessageId,
+        /// How it stands now.
+        transfer: TransferState,
     },
     /// A contact changed: its state, its flags, its label.
     ContactChanged {

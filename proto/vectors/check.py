@@ -439,6 +439,27 @@ MESSAGES = {
         80: ("reply", "reply"),
         81: ("edit", "edit"),
         82: ("withdrawal", "withdrawal"),
+        70: ("attachment", "attachment"),
+        71: ("chunk", "chunk"),
+        72: ("transfer", "transfer_status"),
+    },
+    "attachment": {
+        1: ("transfer", "bytes"),
+        2: ("name", "text"),
+        3: ("media_type", "text"),
+        4: ("size", "number"),
+        5: ("digest", "bytes"),
+        6: ("thumbnail", "bytes"),
+        7: ("duration_ms", "number"),
+    },
+    "chunk": {1: ("transfer", "bytes"), 2: ("number", "number"), 3: ("bytes", "bytes")},
+    "transfer_status": {
+        1: ("transfer", "bytes"),
+        2: ("state", "number"),
+        3: ("up_to", "number"),
+        4: ("beyond", ["range"]),
+        5: ("stalled", "flag"),
+        6: ("own", "flag"),
     },
     "retention": {1: ("keep", "number"), 2: ("amount", "number"), 3: ("legal_hold", "flag")},
     "deleted": {},
@@ -637,6 +658,42 @@ def key_holds(key, versions):
     return len(key) == 2 * 1216 and 1 in versions
 
 
+def attachment_holds(file):
+    name, kind = file.get("name", ""), file.get("media_type", "").partition("/")
+    turns = {0x61C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+    deceives = any(c in "/\\" or ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or ord(c) in turns for c in name)
+    return (
+        len(file.get("transfer", "")) == 32
+        and len(file.get("digest", "")) == 64
+        and 1 <= len(name.encode()) <= 255
+        and name not in (".", "..")
+        and not deceives
+        and all(kind)
+        and len("".join(kind)) <= 127
+        and all(" " <= c <= "~" for c in "".join(kind))
+        and file.get("size", 0) <= 2**40
+        and len(file.get("thumbnail", "")) <= 2 * 12_000
+        and file.get("duration_ms", 0) <= 86_400_000
+    )
+
+
+def chunk_holds(chunk):
+    return len(chunk.get("transfer", "")) == 32 and chunk.get("number", 0) > 0 and 2 <= len(chunk.get("bytes", "")) <= 28_672
+
+
+def status_holds(status):
+    if len(status.get("transfer", "")) != 32 or not ranges_hold(status):
+        return False
+    state, own = status.get("state", 0), status.get("own", False)
+    if state == 0:
+        return not own
+    told = status.get("up_to", 0) or status.get("beyond") or status.get("stalled", False)
+    return not told and state <= 5 and (not own or state == 2)
+
+
+FILE_PARTS = {"attachment": attachment_holds, "chunk": chunk_holds, "transfer": status_holds}
+
+
 def envelope_holds(envelope):
     if len(envelope.get("stream", "")) != 32 or not ranges_hold(envelope.get("receipt", {})):
         return False
@@ -656,6 +713,10 @@ def envelope_holds(envelope):
     kept = envelope.get("retention", {})
     most = {1: 100, 2: 36_500}.get(kept.get("keep", 0))
     if most is not None and not 1 <= kept.get("amount", 0) <= most:
+        return False
+    if envelope.get("number", 0) and ("chunk" in envelope or "transfer" in envelope):
+        return False
+    if not all(holds(envelope[part]) for part, holds in FILE_PARTS.items() if part in envelope):
         return False
     announced = envelope.get("sealing_key")
     if announced is not None:

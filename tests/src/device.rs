@@ -119,7 +119,7 @@ impl Device {
             .filter(|message| message.direction == Direction::In)
             .filter_map(|message| match message.content {
                 Content::Text(text) => Some(text),
-                Content::Note(_) => None,
+                Content::Attachment(_) | Content::Note(_) => None,
                 Content::Unknown => panic!("nothing newer was sent"),
             })
             .collect()
@@ -170,6 +170,13 @@ impl Cli {
     #[must_use]
     pub fn new() -> Self {
         Self { home: tempfile::tempdir().unwrap() }
+    }
+
+    /// The home as one more process has it open: to look at it, not connected.
+    #[must_use]
+    pub fn look(&self) -> Client {
+        let key = StoreKey::Passphrase(PASSPHRASE.to_owned());
+        Client::open(self.home().to_str().unwrap().to_owned(), key).unwrap()
     }
 
     /// The folder with everything that the device stores.

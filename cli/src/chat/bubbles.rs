@@ -64,6 +64,7 @@ fn bubble(message: &Message, clock: &Clock, columns: usize, is_newest: bool) -> 
     let most = if columns < NARROW { columns.saturating_sub(4) } else { columns * 3 / 4 }.max(1);
     let mut rows = match &message.content {
         Content::Text(text) => lines(&(escape::block(text) + &describe::marks(message)), most),
+        Content::Attachment(attachment) => lines(&crate::describe::attachment(attachment), most),
         Content::Note(_) | Content::Unknown => lines("(something that only a newer version of Tacit can show)", most),
     };
     let foot = foot(message, clock, is_newest, columns < NARROW);

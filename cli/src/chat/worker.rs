@@ -81,6 +81,7 @@ impl<T: Fn(Input)> Bench<T> {
     fn event(&mut self, event: Event) {
         match event {
             Event::MessageReceived { contact, .. }
+            | Event::TransferChanged { contact, .. }
             | Event::ContactChanged { contact }
             | Event::MessageChanged { contact, .. }
             | Event::SessionReset { contact, .. } => {

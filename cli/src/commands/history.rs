@@ -38,6 +38,7 @@ pub(super) fn plain(message: &Message, label: &str, clock: &Clock) -> String {
     let indent = at.len() + 2;
     let text = match &message.content {
         Content::Text(text) => escape::indented(text, indent),
+        Content::Attachment(attachment) => describe::attachment(attachment),
         Content::Note(note) => format!("({})", escape::line(&notes::words(note, message.direction))),
         Content::Unknown => "(something that only a newer version of Tacit can show)".into(),
     };

@@ -1,5 +1,6 @@
 //! The commands, one file each for what belongs together.
 
+mod attach;
 mod backup;
 mod contacts;
 mod edits;
@@ -36,6 +37,9 @@ pub(crate) fn run(args: Args, output: &Output) -> Result<(), Failure> {
         Command::Send(send) => send::run(&known()?, send, output),
         Command::Edit(edit) => edits::edit(&known()?, edit, output),
         Command::Withdraw(withdraw) => edits::withdraw(&known()?, withdraw, output),
+        Command::Attach(attach) => attach::attach(&known()?, attach, output),
+        Command::Save(save) => attach::save(&known()?, save, output),
+        Command::Cancel(cancel) => attach::cancel(&known()?, cancel, output),
         Command::Sync(sync) => sync::run(&known()?, sync, output),
         Command::History(history) => history::run(&known()?, history, output),
         Command::Search(search) => search::run(&known()?, search, output),

@@ -14,19 +14,28 @@ use crate::output::Output;
 use crate::record::MessageLine;
 use crate::session::{Session, millis};
 
+/// While files move, both devices are there: it goes on until they did not for so long.
+const STILL: Duration = Duration::from_secs(3);
+
 /// How long to wait before what came so far is printed.
 const SLICE: Duration = Duration::from_millis(250);
 
 pub(super) fn run(session: &Session, args: &args::Sync, output: Output) -> Result<(), Failure> {
-    let _changes = session.start()?;
+    let changes = session.start()?;
+    let mut moved_at: Option<Instant> = None;
     let begun = Instant::now();
     let mut printed = HashSet::new();
     let settled = loop {
         let left = args.within.saturating_sub(begun.elapsed());
         let settled = session.client().wait_settled(millis(left.min(SLICE)));
         print_new(session, output, &mut printed)?;
+        for transfer in changes.moved() {
+            moved_at = Some(Instant::now());
+            output.note(&describe::transfer_words(transfer));
+        }
         match settled {
             Err(WaitError::TimedOut { .. }) if !left.is_zero() => {}
+            Ok(()) if !left.is_zero() && moved_at.is_some_and(|at| at.elapsed() < STILL) => std::thread::sleep(SLICE),
             settled => break settled,
         }
     };

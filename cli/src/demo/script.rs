@@ -116,6 +116,6 @@ fn became(outcome: Outcome, clock: &Clock) -> String {
 fn shown_text(message: &Message) -> &str {
     match &message.content {
         Content::Text(text) => text,
-        Content::Note(_) | Content::Unknown => "",
+        Content::Attachment(_) | Content::Note(_) | Content::Unknown => "",
     }
 }

@@ -160,6 +160,106 @@ fn bodies() -> Vec<Value> {
             "withdrawal",
             json!({"message": hex::encode(bytes::<16>(0x80))}),
         ),
+        case(
+            "a voice note with a thumbnail",
+            Body::Attachment(file()),
+            "attachment",
+            json!({
+                "transfer": hex::encode(bytes::<16>(0x80)), "name": "note 3.ogg", "media_type": "audio/ogg",
+                "size": 30_000, "digest": hex::encode(bytes::<32>(0x90)), "thumbnail": "0102", "duration_ms": 9_500,
+            }),
+        ),
+    ]
+}
+
+fn file() -> AttachmentContent {
+    AttachmentContent {
+        transfer: bytes(0x80),
+        name: "note 3.ogg".to_owned(),
+        media_type: "audio/ogg".to_owned(),
+        size: 30_000,
+        digest: bytes(0x90),
+        thumbnail: Some(vec![1, 2]),
+        duration_ms: Some(9_500),
+    }
+}
+
+fn files() -> Vec<Value> {
+    let (stream, transfer) = (hex::encode(bytes::<16>(0x10)), hex::encode(bytes::<16>(0x80)));
+    let plain = || Envelope { stream: bytes(0x10), ..Envelope::default() };
+    let status = |comment: &str, status: TransferStatus, fields: Value| {
+        envelope(
+            comment,
+            &Envelope { transfer: Some(status), ..plain() },
+            json!({"stream": stream, "transfer": fields}),
+        )
+    };
+    let beyond = vec![Range { first: 10, last: 12 }];
+    vec![
+        envelope(
+            "a chunk",
+            &Envelope { chunk: Some(Chunk { transfer: bytes(0x80), number: 3, bytes: vec![5, 6, 7] }), ..plain() },
+            json!({"stream": stream, "chunk": {"transfer": transfer, "number": 3, "bytes": "050607"}}),
+        ),
+        status(
+            "what came of a file that does not move",
+            TransferStatus::UnderWay { transfer: bytes(0x80), up_to: 7, beyond, stalled: true },
+            json!({"transfer": transfer, "up_to": 7, "beyond": [{"first": 10, "last": 12}], "stalled": true}),
+        ),
+        status(
+            "a file is too large",
+            TransferStatus::Over { transfer: bytes(0x80), end: TransferEnd::TooLarge },
+            json!({"transfer": transfer, "state": 3}),
+        ),
+        status(
+            "its sender cancelled it",
+            TransferStatus::Withdrawn { transfer: bytes(0x80) },
+            json!({"transfer": transfer, "state": 2, "own": true}),
+        ),
+    ]
+}
+
+fn refused_files() -> Vec<Value> {
+    let refused = |comment: &str, change: fn(&mut pb::Envelope)| {
+        let plain = Envelope { stream: bytes(0x10), ..Envelope::default() };
+        let mut envelope = pb::Envelope::decode(&plain.encode()[..]).unwrap();
+        change(&mut envelope);
+        let encoded = envelope.encode_to_vec();
+        assert_eq!(Envelope::decode(&encoded), Err(BadContent), "{comment}");
+        json!({"comment": comment, "bytes": hex::encode(encoded)})
+    };
+    let named = |comment: &str, change: fn(&mut pb::Attachment)| {
+        let mut attachment = file().to_pb();
+        change(&mut attachment);
+        let body = Some(pb::envelope::Body::Attachment(attachment));
+        let numbered = Numbered { body: Body::Unknown, ..numbered(1, 1) };
+        let plain = Envelope { stream: bytes(0x10), numbered: Some(numbered), ..Envelope::default() };
+        let plain = pb::Envelope::decode(&plain.encode()[..]).unwrap();
+        let encoded = pb::Envelope { body, ..plain }.encode_to_vec();
+        assert_eq!(Envelope::decode(&encoded), Err(BadContent), "{comment}");
+        json!({"comment": comment, "bytes": hex::encode(encoded)})
+    };
+    vec![
+        named("a name that is a path", |file| file.name = "../note.ogg".to_owned()),
+        named("a name that turns around", |file| file.name = "note\u{202e}ggo.exe".to_owned()),
+        named("a name that is none", |file| file.name = "..".to_owned()),
+        named("a media type without a slash", |file| file.media_type = "audio".to_owned()),
+        named("a file beyond 2^40 bytes", |file| file.size = (1 << 40) + 1),
+        named("a thumbnail of 12,001 bytes", |file| file.thumbnail = vec![0; 12_001]),
+        named("a digest of 31 bytes", |file| file.digest.truncate(31)),
+        refused("a chunk without a number", |envelope| {
+            envelope.chunk = Some(pb::Chunk { transfer: vec![8; 16], number: 0, bytes: vec![5] });
+        }),
+        refused("a chunk of 14,337 bytes", |envelope| {
+            envelope.chunk = Some(pb::Chunk { transfer: vec![8; 16], number: 1, bytes: vec![5; 14_337] });
+        }),
+        refused("a state that there is not", |envelope| {
+            envelope.transfer = Some(pb::TransferStatus { transfer: vec![8; 16], state: 6, ..Default::default() });
+        }),
+        refused("an own file that is whole", |envelope| {
+            let own = pb::TransferStatus { transfer: vec![8; 16], state: 1, own: true, ..Default::default() };
+            envelope.transfer = Some(own);
+        }),
     ]
 }
 
@@ -252,8 +352,8 @@ fn content_is_as_its_vectors_say() {
     let one_time = bytes(0x40);
     let request = reset(ResetStep::Request { olm_one_time: OlmPublic::from_bytes(one_time) });
     let answer = reset(ResetStep::Answer { olm_message: vec![0, 1, 2, 3] });
-    let accepted = [envelopes(), bodies()].concat();
-    let refused = [refused_envelopes(), refused_bodies()].concat();
+    let accepted = [envelopes(), bodies(), files()].concat();
+    let refused = [refused_envelopes(), refused_bodies(), refused_files()].concat();
     let made = json!({
         "comment": "Content as protobuf, with its fields as named in content.proto (bytes in hex, defaults left out). The \
                     first Olm message in the answer is only a stand-in.",

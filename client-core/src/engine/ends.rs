@@ -11,6 +11,7 @@ use crate::conversation;
 use crate::crypto::invite::InviteKeys;
 use crate::pairing::{self, Step};
 use crate::store::{ContactKey, ContactRow, State, Tx};
+use crate::transfers::WINDOW;
 use crate::types::{EndedWhy, Event};
 
 impl Engine {
@@ -83,6 +84,8 @@ impl Engine {
             next_n: 1,
             in_flight: std::collections::VecDeque::new(),
             sent: 0,
+            sent_chunks: 0,
+            chunk_window: WINDOW,
             paused_until: 0,
             ack: None,
             delivered: 0,
@@ -349,6 +352,7 @@ impl Engine {
                     self.output.events.push(Event::MessageChanged { contact: hex::encode(contact), message });
                 }
                 self.outcomes(&contact, received.changed);
+                self.moved(tx, now, handle, received.moved)?;
                 if let Some(by_peer) = received.reset_by_peer {
                     self.unsealable.remove(&contact);
                     self.output.events.push(Event::SessionReset { contact: hex::encode(contact), by_peer });

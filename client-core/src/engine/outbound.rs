@@ -15,6 +15,7 @@ impl Engine {
         for attachment in self.attachments.values_mut().filter(|it| it.paused_until <= now.steady) {
             attachment.paused_until = 0;
         }
+        self.owe_statuses(tx, now)?;
         for row in self.contacts_with_work(tx)? {
             let Some(Link::Attached(handle)) = self.links.get(&row.key) else { continue };
             let handle = *handle;
@@ -37,7 +38,7 @@ impl Engine {
             self.owe_receipt(tx, &row)?;
             self.send_from(tx, rng, &row, handle)?;
         }
-        Ok(())
+        self.send_chunks(tx, now, rng)
     }
 
     /// A receipt rides in the next message; if none is about to leave, it gets a box of its own, one at a time.
@@ -89,7 +90,7 @@ impl Engine {
             attachment.sent = outgoing.key;
             let request = self.request_id(Pending::Send(handle, n));
             if let Some(attachment) = self.attachments.get_mut(&handle) {
-                attachment.in_flight.push_back(InFlight { request, n, key: outgoing.key });
+                attachment.in_flight.push_back(InFlight { request, n, key: outgoing.key, is_chunk: false });
             }
             let payload = sealed.into();
             self.output.frames.push(ToRelay::Request(request, Request::Send { handle, n, payload }));
@@ -155,9 +156,14 @@ impl Engine {
         let first = refused.front().map_or(attachment.sent, |sent| sent.key);
         // The refused number must come again, and everything after it was out of turn.
         attachment.next_n = refused_n;
-        attachment.sent = first - 1;
+        let again = |chunks: bool| refused.iter().find(|sent| sent.is_chunk == chunks).map(|sent| sent.key - 1);
+        attachment.sent = again(false).unwrap_or(attachment.sent);
+        attachment.sent_chunks = again(true).unwrap_or(attachment.sent_chunks);
         match why {
-            Refusal::Full => attachment.paused_until = now.steady + ROOM_MS,
+            Refusal::Full => {
+                attachment.paused_until = now.steady + ROOM_MS;
+                self.shrink_window(handle);
+            }
             Refusal::OutOfTurn => return Err(TurnError::Protocol),
             why if why.is_retry() => attachment.paused_until = now.steady + RETRY_MS,
             // The other end closed it: what it left for us still comes, and then `Closed`.

@@ -8,13 +8,15 @@ use crate::error::{ContactError, InviteError, JoinError, ResetError, StoreError}
 use crate::pairing::{self, draw_id};
 use crate::reset;
 use crate::store::{ContactKey, State, faults};
-use crate::types::{Content, Direction, EndedWhy, Event, Message, Outcome};
+use crate::types::{Content, Direction, EndedWhy, Event, Message, Outcome, RefusedWhy};
 
 /// A text that was sent.
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
-    id: [u8; 16],
-    text: String,
+    pub(super) id: [u8; 16],
+    /// The text, or the name of the file.
+    pub(super) text: String,
+    pub(super) file: Option<Vec<u8>>,
 }
 
 /// Two devices that pair, and what they say. Side 0 invites.
@@ -32,6 +34,8 @@ pub(super) struct People {
     pub(super) dies: u64,
     /// A device was lost: what it said that it had, it had.
     pub(super) one_is_lost: bool,
+    /// Files that somebody cancelled.
+    pub(super) cancelled: Vec<[u8; 16]>,
     enrolled: bool,
 }
 
@@ -39,11 +43,17 @@ impl People {
     /// A therapist, device 0, and clients.
     pub(super) fn new(clients: usize) -> Self {
         let pair = |client| Pair { devices: [0, client], link: None, contacts: [None, None], sent: [vec![], vec![]] };
-        Self { pairs: (1..=clients).map(pair).collect(), dies: 0, one_is_lost: false, enrolled: false }
+        Self {
+            pairs: (1..=clients).map(pair).collect(),
+            dies: 0,
+            one_is_lost: false,
+            cancelled: Vec::new(),
+            enrolled: false,
+        }
     }
 
     /// One call of an app on a device. None if the process died in the middle.
-    fn call<T>(
+    pub(super) fn call<T>(
         &self,
         world: &mut World,
         device: usize,
@@ -165,7 +175,7 @@ impl People {
             tx.queue_text(&contact, &id, &text, now).map(|()| id)
         });
         if let Some(id) = id {
-            self.pairs[pair].sent[side].push(Sent { id, text });
+            self.pairs[pair].sent[side].push(Sent { id, text, file: None });
         }
     }
 
@@ -276,7 +286,11 @@ impl People {
                 for (number, message) in came {
                     let number = number.expect("nothing comes that was not sent");
                     assert!(last.is_none_or(|last| number > last), "out of order, or twice");
-                    assert_eq!(message.content, Content::Text(pair.sent[side][number].text.clone()));
+                    let sent = &pair.sent[side][number];
+                    match sent.file {
+                        Some(_) => self.check_file(world, pair.devices[1 - side], &message, sent),
+                        None => assert_eq!(message.content, Content::Text(sent.text.clone())),
+                    }
                     let follows = number == 0 || last == Some(number - 1);
                     assert_eq!(message.gap_before, !follows, "a gap is shown where there is one");
                     last = Some(number);
@@ -316,7 +330,11 @@ impl People {
                     .filter(|message| message.direction == Direction::Out)
                     .map(|message| message.outcome)
                     .collect();
-                text.push_str(&format!("\n{shown:?}\n  sent {outcomes:?}"));
+                let files: Vec<_> = history(world, pair, side)
+                    .iter()
+                    .filter_map(|message| Some((message.direction, super::files::shown(message)?.transfer)))
+                    .collect();
+                text.push_str(&format!("\n{shown:?}\n  sent {outcomes:?}\n  files {files:?}"));
             }
         }
         text + &format!("\n  settled {}, waiting at the relay {}", world.is_settled(), world.relay.waiting())
@@ -325,7 +343,7 @@ impl People {
     /// Whether nothing waits anywhere, and every message has an outcome that is one.
     pub(super) fn is_settled(&self, world: &mut World) -> bool {
         let open = |outcome| matches!(outcome, Outcome::Queued | Outcome::Accepted { .. });
-        world.is_settled() && world.relay.waiting() == 0 && self.count(world, open) == 0
+        world.is_settled() && world.relay.waiting() == 0 && self.count(world, open) == 0 && self.files_are_over(world)
     }
 
     /// The outcomes of what one side sent, in order.
@@ -340,7 +358,8 @@ impl People {
         let came = came.filter(|message| message.direction == Direction::In);
         came.map(|message| match message.content {
             Content::Text(text) => text,
-            other => panic!("only texts were sent, not {other:?}"),
+            Content::Attachment(file) => file.name,
+            other => panic!("that was not sent: {other:?}"),
         })
         .collect()
     }
@@ -364,15 +383,17 @@ impl People {
                 assert_eq!(shown.unwrap().unwrap().missing, 0, "nothing is missing any more");
             }
         }
-        assert_eq!(self.count(world, |outcome| outcome != Outcome::Delivered), 0, "everything is delivered");
+        self.check_files_over(world);
+        let undelivered = |outcome| !matches!(outcome, Outcome::Delivered | Outcome::Refused(RefusedWhy::Cancelled));
+        assert_eq!(self.count(world, undelivered), 0, "everything is delivered");
     }
 }
 
-fn state(world: &mut World, device: usize, contact: &ContactKey) -> State {
+pub(super) fn state(world: &mut World, device: usize, contact: &ContactKey) -> State {
     world.devices[device].store.read::<_, StoreError>(|tx| tx.contact(contact)).unwrap().unwrap().state
 }
 
-fn history(world: &mut World, pair: &Pair, side: usize) -> Vec<Message> {
+pub(super) fn history(world: &mut World, pair: &Pair, side: usize) -> Vec<Message> {
     let Some(contact) = pair.contacts[side] else { return Vec::new() };
     let device = pair.devices[side];
     world.devices[device].store.read::<_, StoreError>(|tx| tx.history(&contact, None, u32::MAX)).unwrap().unwrap()

@@ -20,6 +20,8 @@ const CALM_MS: u64 = 15 * 60_000;
 enum Plan {
     Pair,
     Say(usize, usize),
+    Attach(usize, usize, usize),
+    CancelFiles(usize, usize),
     Strike,
 }
 
@@ -47,6 +49,17 @@ fn run(seed: u64) -> Report {
     for pair in 0..people.pairs.len() {
         for _ in 0..climate.texts {
             plans.push(Plan::Say(pair, dice.below(2) as usize));
+            world.schedule(dice.below(climate.lasts_ms), Happening::Planned(plans.len() - 1));
+        }
+    }
+    for _ in 0..climate.files {
+        let (pair, side) = (dice.below(people.pairs.len() as u64) as usize, dice.below(2) as usize);
+        let most = if dice.per_mille(100) { 40 } else { 6 };
+        let size = dice.below(most * crate::content::CHUNK as u64) as usize;
+        plans.push(Plan::Attach(pair, side, size));
+        world.schedule(dice.below(climate.lasts_ms), Happening::Planned(plans.len() - 1));
+        if dice.per_mille(200) {
+            plans.push(Plan::CancelFiles(pair, dice.below(2) as usize));
             world.schedule(dice.below(climate.lasts_ms), Happening::Planned(plans.len() - 1));
         }
     }
@@ -79,6 +92,8 @@ fn step(world: &mut World, people: &mut People, climate: &Climate, plans: &[Plan
             world.schedule(at, Happening::Planned(number));
         }
         Some((_, Plan::Say(pair, side))) => people.say(world, *pair, *side),
+        Some((_, Plan::Attach(pair, side, size))) => people.attach(world, *pair, *side, *size),
+        Some((_, Plan::CancelFiles(pair, side))) => people.cancel_files(world, *pair, *side),
         Some((_, Plan::Strike)) => climate.strike(world, people),
     }
     for note in std::mem::take(&mut world.notes) {
@@ -103,8 +118,8 @@ fn calm(world: &mut World, people: &mut People, climate: &Climate, plans: &[Plan
         if people.pair(world) && people.is_settled(world) {
             return;
         }
-        // Resets that came too often are taken the day after.
-        if people.is_resetting(world) && (world.now - begun) / 5_000 % 24 == 23 {
+        // Resets that came too often are taken the day after; and files that do not move are asked about later and later.
+        if (people.is_resetting(world) || !people.files_are_over(world)) && (world.now - begun) / 5_000 % 24 == 23 {
             world.devices.iter_mut().for_each(|device| device.clock_error += 25 * 3_600_000);
             world.open_links().into_iter().for_each(|link| world.cut(link));
         }

@@ -70,6 +70,7 @@ pub(super) struct Climate {
     /// How many processes each device has.
     pub(super) processes: Vec<usize>,
     pub(super) texts: u64,
+    pub(super) files: u64,
     /// How long an away lasts, more or less.
     pub(super) away_ms: u64,
 }
@@ -104,6 +105,7 @@ impl Climate {
             calls_die,
             processes,
             texts: dice.between(2, 14),
+            files: if dice.per_mille(300) { dice.between(1, 3) } else { 0 },
             away_ms: if short { 600_000 } else { 60_000 },
         }
     }

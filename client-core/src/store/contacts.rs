@@ -239,6 +239,7 @@ impl Tx<'_> {
         }
         self.execute("DELETE FROM sealing_keys WHERE contact = ?1", [key])?;
         self.execute("DELETE FROM offer_parts WHERE contact = ?1", [key])?;
+        self.end_transfers(key)?;
         self.execute("DELETE FROM outbox WHERE contact = ?1", [key])?;
         self.forget_resets(key)?;
         self.refuse_unsent(key)

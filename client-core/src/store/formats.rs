@@ -49,7 +49,7 @@ fn texts(messages: &[Message], direction: Direction) -> Vec<&str> {
     let of = messages.iter().filter(|message| message.direction == direction);
     of.map(|message| match &message.content {
         Content::Text(text) => text.as_str(),
-        Content::Note(_) | Content::Unknown => panic!("only texts were kept"),
+        Content::Attachment(_) | Content::Note(_) | Content::Unknown => panic!("only texts were kept"),
     })
     .collect()
 }

@@ -1,12 +1,14 @@
 //! Messages, their outcomes, and how far each stream has come.
 
+use std::sync::LazyLock;
+
 use rusqlite::Row;
 
 use super::contacts::ContactKey;
 use super::edits::{EDIT, WITHDRAWAL};
 use super::received::POSITIONS;
 use super::retention::DELETED;
-use super::{Kind, Tx, fixed};
+use super::{Kind, Tx, fixed, transfers};
 use crate::content::{Body, Numbered, Range, Receipt};
 use crate::error::StoreError;
 use crate::note::{HIDDEN, Note};
@@ -17,6 +19,8 @@ pub(super) const OUT: i64 = 2;
 
 const UNKNOWN: i64 = 0;
 pub(super) const TEXT: i64 = 1;
+/// Announces a file: what is shown of it stands in `transfers`.
+const ATTACHMENT: i64 = 70;
 
 const QUEUED: i64 = 1;
 const ACCEPTED: i64 = 2;
@@ -52,17 +56,23 @@ fn outcome(row: &Row<'_>, at: usize) -> rusqlite::Result<Outcome> {
         EXPIRED => Outcome::Expired,
         REFUSED => Outcome::Refused(match row.get::<_, i64>(at + 2)? {
             1 => RefusedWhy::Ended,
+            3 => RefusedWhy::Cancelled,
             _ => RefusedWhy::NotCarried,
         }),
         _ => return Err(rusqlite::Error::InvalidQuery),
     })
 }
 
-pub(super) const PUBLIC: &str = "SELECT message_id, contact, direction, kind, text, sent_at, stored_at,
+pub(super) static PUBLIC: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT message_id, contact, direction, kind, text, sent_at, stored_at,
     direction = 1 AND number > 1 AND NOT EXISTS (SELECT 1 FROM received WHERE received.contact = messages.contact
         AND received.stream = x'' AND first < messages.number AND last >= messages.number - 1),
-    outcome, accepted_until, refused_why, reply_to, edited IS NOT NULL, withdrawn
-    FROM messages";
+    outcome, accepted_until, refused_why, reply_to, edited IS NOT NULL, withdrawn, {}
+    FROM messages LEFT JOIN transfers ON message = messages.id AND kind = {ATTACHMENT}",
+        transfers::PUBLIC
+    )
+});
 
 pub(super) fn public(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
@@ -71,6 +81,7 @@ pub(super) fn public(row: &Row<'_>) -> rusqlite::Result<Message> {
         direction: if row.get::<_, i64>(2)? == IN { Direction::In } else { Direction::Out },
         content: match row.get(3)? {
             TEXT => Content::Text(row.get(4)?),
+            ATTACHMENT => transfers::public(row, 14)?.map_or(Content::Unknown, Content::Attachment),
             kind => Note::from_stored(kind, row.get_ref(4)?.as_str()?).map_or(Content::Unknown, Content::Note),
         },
         sent_at: row.get(5)?,
@@ -110,6 +121,41 @@ impl Tx<'_> {
         self.queue_body(contact, key, body)
     }
 
+    /// Keeps the announcement of a file of ours, and puts it into the outbox.
+    pub(crate) fn queue_attachment(
+        &self,
+        contact: &ContactKey,
+        message_id: &[u8; 16],
+        now: Timestamp,
+    ) -> Result<MessageKey, StoreError> {
+        let key = self.add_outgoing(contact, message_id, ATTACHMENT, "", now)?;
+        self.enqueue(contact, Kind::Message, Some(key), None)?;
+        Ok(key)
+    }
+
+    /// A message that was never sealed is not to be any more; false if it was sealed.
+    pub(crate) fn withdraw(&self, key: MessageKey) -> Result<bool, StoreError> {
+        let withdrawn = self.execute(
+            "UPDATE messages SET outcome = ?2, refused_why = 3 WHERE id = ?1 AND position IS NULL AND outcome = ?3",
+            (key, REFUSED, QUEUED),
+        )?;
+        if withdrawn > 0 {
+            self.execute("DELETE FROM outbox WHERE message = ?1", [key])?;
+        }
+        Ok(withdrawn > 0)
+    }
+
+    /// What came cannot be shown.
+    pub(crate) fn set_unknown(&self, key: MessageKey) -> Result<(), StoreError> {
+        self.execute("UPDATE messages SET kind = ?2 WHERE id = ?1", (key, UNKNOWN))?;
+        Ok(())
+    }
+
+    /// A message's name on both devices.
+    pub(crate) fn message_id(&self, key: MessageKey) -> Result<Option<[u8; 16]>, StoreError> {
+        self.row("SELECT message_id FROM messages WHERE id = ?1", [key], |row| fixed(row.get_ref(0)?.as_blob()?))
+    }
+
     pub(super) fn add_outgoing(
         &self,
         contact: &ContactKey,
@@ -137,7 +183,10 @@ impl Tx<'_> {
 
     /// A message of ours, to be sealed.
     pub(crate) fn message_to_seal(&self, key: MessageKey) -> Result<Option<MessageRow>, StoreError> {
-        let body = self.message_body(key)?;
+        let body = match self.announced(key)? {
+            Some(attachment) => Some(Body::Attachment(attachment)),
+            None => self.message_body(key)?,
+        };
         self.row("SELECT message_id, text, sent_at, number, position, kind FROM messages WHERE id = ?1", [key], |row| {
             Ok(MessageRow {
                 key,
@@ -314,6 +363,7 @@ impl Tx<'_> {
             Body::Retention(retention) => Note::Retention { retention: *retention }.to_stored(),
             Body::Deleted => Note::Deleted.to_stored(),
             Body::Statement(_) | Body::Pause(_) | Body::WordQuestion(_) | Body::WordReply(_) => (HIDDEN, String::new()),
+            Body::Attachment(_) => (ATTACHMENT, String::new()),
             Body::Unknown => (UNKNOWN, String::new()),
         };
         self.set_receipt_due(contact, true)?;
@@ -364,7 +414,7 @@ impl Tx<'_> {
     /// A message by its id; one of ours, if both sides have one of that id.
     pub(crate) fn message(&self, message_id: &[u8; 16]) -> Result<Option<Message>, StoreError> {
         self.row(
-            &format!("{PUBLIC} WHERE message_id = ?1 AND kind != 31 ORDER BY direction DESC LIMIT 1"),
+            &format!("{} WHERE message_id = ?1 AND kind != 31 ORDER BY direction DESC LIMIT 1", *PUBLIC),
             [message_id],
             public,
         )
@@ -393,8 +443,10 @@ impl Tx<'_> {
         let mut page = self.rows(
             // The first comparison of places is one that the index answers.
             &format!(
-                "{PUBLIC} WHERE contact = ?1 AND place <= ?2 AND (place, coalesce(number, 0)) < (?2, ?3) AND kind NOT IN (?5, ?6, 60, 61)
-                 ORDER BY place DESC, number DESC LIMIT ?4"
+                "{} WHERE contact = ?1 AND place <= ?2 AND (place, coalesce(number, 0)) < (?2, ?3)
+                     AND kind NOT IN (?5, ?6, 60, 61)
+                 ORDER BY place DESC, number DESC LIMIT ?4",
+                *PUBLIC
             ),
             (contact, from.0, from.1, limit, HIDDEN, DELETED),
             public,

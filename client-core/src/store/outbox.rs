@@ -27,10 +27,14 @@ pub(crate) enum Kind {
     ResetRequest,
     /// The answer to one of the other side's.
     ResetAnswer,
+    /// A chunk of a file. It goes after everything else, however long that waited.
+    Chunk,
+    /// How a transfer stands.
+    Status,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Offer,
         Self::Accept,
         Self::Message,
@@ -38,6 +42,8 @@ impl Kind {
         Self::SealingKey,
         Self::ResetRequest,
         Self::ResetAnswer,
+        Self::Chunk,
+        Self::Status,
     ];
 
     const fn number(self) -> i64 {
@@ -87,7 +93,7 @@ impl Tx<'_> {
         self.next_outgoing(contact, after, false, most)
     }
 
-    /// The next rows after one, in order; or only those that are sealed already.
+    /// The next rows after one, in order; or only those that are sealed already. Chunks are not among them.
     pub(crate) fn next_outgoing(
         &self,
         contact: &ContactKey,
@@ -97,10 +103,30 @@ impl Tx<'_> {
     ) -> Result<Vec<Outgoing>, StoreError> {
         self.rows(
             "SELECT id, kind, message, box FROM outbox
-             WHERE contact = ?1 AND id > ?2 AND (NOT ?3 OR box IS NOT NULL) ORDER BY id LIMIT ?4",
-            (contact, after, only_sealed, most),
+             WHERE contact = ?1 AND id > ?2 AND (NOT ?3 OR box IS NOT NULL) AND kind != ?5 ORDER BY id LIMIT ?4",
+            (contact, after, only_sealed, most, Kind::Chunk.number()),
             outgoing,
         )
+    }
+
+    /// The next chunks after a row, in the order in which they were sealed.
+    pub(crate) fn next_chunks(
+        &self,
+        contact: &ContactKey,
+        after: OutboxKey,
+        most: usize,
+    ) -> Result<Vec<Outgoing>, StoreError> {
+        self.rows(
+            "SELECT id, kind, message, box FROM outbox WHERE contact = ?1 AND id > ?2 AND kind = ?3 ORDER BY id LIMIT ?4",
+            (contact, after, Kind::Chunk.number(), most),
+            outgoing,
+        )
+    }
+
+    /// Keeps a sealed chunk until the relay has it.
+    pub(crate) fn enqueue_chunk(&self, contact: &ContactKey, sealed: &[u8]) -> Result<OutboxKey, StoreError> {
+        self.enqueue(contact, Kind::Chunk, None, Some(sealed))?;
+        Ok(self.transaction.last_insert_rowid())
     }
 
     pub(crate) fn one_outgoing(&self, key: OutboxKey) -> Result<Option<Outgoing>, StoreError> {

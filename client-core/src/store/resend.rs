@@ -105,6 +105,7 @@ impl Tx<'_> {
         for kind in [Kind::Message, Kind::Receipt, Kind::SealingKey] {
             self.remove_outgoing_of(contact, kind)?;
         }
+        self.restart_transfers(contact)?;
         let waiting = self.rows(
             "SELECT id FROM messages WHERE contact = ?1 AND direction = 2 AND outcome = 1 ORDER BY id",
             [contact],

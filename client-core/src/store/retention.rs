@@ -2,7 +2,7 @@
 
 use super::contacts::ContactKey;
 use super::messages::MessageKey;
-use super::{Store, Tx, fixed};
+use super::{Stage, Store, Tx, fixed};
 use crate::content::Body;
 use crate::error::StoreError;
 use crate::note::HIDDEN;
@@ -90,8 +90,9 @@ impl Tx<'_> {
     /// came is known without its row. A note of ours is shown no more: what it told is no text, and may have to be told
     /// yet, or again to a device that was restored.
     pub(crate) fn delete_message(&self, key: MessageKey) -> Result<(), StoreError> {
+        self.delete_file(key)?;
         let hidden = self.execute(
-            "UPDATE messages SET kind = ?2, text = '' WHERE id = ?1 AND direction = 2 AND kind NOT IN (0, 1, 31, 60, 61)",
+            "UPDATE messages SET kind = ?2, text = '' WHERE id = ?1 AND direction = 2 AND kind NOT IN (0, 1, 31, 60, 61, 70)",
             (key, HIDDEN),
         )?;
         if hidden > 0 {
@@ -124,6 +125,15 @@ impl Tx<'_> {
         self.set_purge_due()
     }
 
+    /// Deletes the file that a message announces. If it is under way, the other side is told.
+    fn delete_file(&self, key: MessageKey) -> Result<(), StoreError> {
+        let Some(file) = self.transfer_announced(key)? else { return Ok(()) };
+        if file.stage == Stage::UnderWay {
+            self.owe_status(&file.conversation, file.ours, &file.transfer, false)?;
+        }
+        self.drop_transfer(file.key)
+    }
+
     pub(super) fn set_purge_due(&self) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO tidying (one, trusted, purge_due) VALUES (1, 0, 1) ON CONFLICT (one) DO UPDATE SET purge_due = 1",
@@ -145,9 +155,17 @@ impl Tx<'_> {
 
     /// Removes a contact whose pairing ended, with everything about it.
     pub(crate) fn forget_contact(&self, contact: &ContactKey) -> Result<(), StoreError> {
-        for table in
-            ["outbox", "message_bodies", "earlier_texts", "messages", "received", "sealing_keys", "offer_parts"]
-        {
+        self.execute("DELETE FROM transfers WHERE conversation = ?1", [contact])?;
+        for table in [
+            "statuses_due",
+            "outbox",
+            "message_bodies",
+            "earlier_texts",
+            "messages",
+            "received",
+            "sealing_keys",
+            "offer_parts",
+        ] {
             let of = if table == "message_bodies" || table == "earlier_texts" {
                 "message IN (SELECT id FROM messages WHERE contact = ?1)"
             } else {

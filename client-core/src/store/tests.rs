@@ -59,7 +59,7 @@ pub(super) fn texts(store: &mut Store, contact: &ContactKey) -> Vec<(String, boo
         .into_iter()
         .map(|message| match message.content {
             Content::Text(text) => (text, message.gap_before),
-            Content::Note(_) | Content::Unknown => panic!("only texts were kept"),
+            Content::Attachment(_) | Content::Note(_) | Content::Unknown => panic!("only texts were kept"),
         })
         .collect()
 }
