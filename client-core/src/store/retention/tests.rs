@@ -222,14 +222,14 @@ fn nothing_of_a_forgotten_contact_stays_in_any_table() {
     for (table, _) in tables {
         let columns = columns(&table);
         let Some((column, value)) = columns.iter().find_map(|(name, _)| match name.as_str() {
-            "contact" => Some(("contact", format!("x'{}'", hex::encode(contact)))),
-            "message" => Some(("message", message.to_string())),
+            "contact" | "conversation" => Some((name.as_str(), format!("x'{}'", hex::encode(contact)))),
+            "message" => Some((name.as_str(), message.to_string())),
             _ => None,
         }) else {
             continue;
         };
         let values = columns.iter().map(|(name, of)| match (name.as_str(), of.as_str()) {
-            ("contact", _) => format!("x'{}'", hex::encode(contact)),
+            ("contact" | "conversation", _) => format!("x'{}'", hex::encode(contact)),
             ("message", _) => message.to_string(),
             (_, "INTEGER") => "77".to_owned(),
             (_, "REAL") => "7.0".to_owned(),
