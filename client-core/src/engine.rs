@@ -247,7 +247,7 @@ impl Engine {
             self.greet(tx, now, &mut *rng)?;
         }
         if self.chores_at <= now.steady {
-            self.chores_at = now.steady + CHORES_MS;
+            self.chores_at = now.steady + CHORES_MS.min(self.hold_ms().max(1));
             self.chores(tx, now, &mut *rng)?;
         }
         for frame in frames {
@@ -325,9 +325,32 @@ impl Engine {
         for row in self.live_contacts(tx)? {
             rotation::tend(tx, &row, now.wall, &mut *rng)?;
             reset::tend(tx, &row, now.wall, false)?;
+            self.tend_accept(tx, &row, now.wall, false)?;
             tx.bound_promises(&row.key, now.wall, longest_ms)?;
         }
         Ok(())
+    }
+
+    /// An accept that was not answered goes again, the same bytes, once the relay may have dropped the first.
+    fn tend_accept(
+        &self,
+        tx: &Tx<'_>,
+        row: &ContactRow,
+        now: Timestamp,
+        backlog_was_lost: bool,
+    ) -> Result<(), TurnError> {
+        if row.state != State::Joined || tx.is_outgoing(&row.key, Kind::Accept)? {
+            return Ok(());
+        }
+        let sent = tx.accept_sent_at(&row.key)?.unwrap_or(0);
+        if backlog_was_lost || now.abs_diff(sent) > RESEND_ACCEPT_MS.min(self.hold_ms()) {
+            tx.resend_accept(&row.key)?;
+        }
+        Ok(())
+    }
+
+    fn hold_ms(&self) -> u64 {
+        u64::from(self.welcome.limits.hold) * 1_000
     }
 
     /// What the relay's incarnation and the time since the last connection ask for. Whichever connection sees a new
@@ -343,19 +366,13 @@ impl Engine {
                 tx.set_announced(&row.key, None)?;
             }
             reset::tend(tx, &row, now.wall, backlog_was_lost)?;
-            match row.state {
-                State::Joined if !tx.is_outgoing(&row.key, Kind::Accept)? => {
-                    let sent = tx.accept_sent_at(&row.key)?.unwrap_or(0);
-                    if backlog_was_lost || now.wall.abs_diff(sent) > RESEND_ACCEPT_MS {
-                        tx.resend_accept(&row.key)?;
-                    }
-                }
-                State::Invited if backlog_was_lost && !tx.is_outgoing(&row.key, Kind::Offer)? => {
-                    if let Some(secret) = tx.invite_secret(&row.key)? {
-                        pairing::enqueue_offer(tx, &row.key, &row.of, &secret, rng)?;
-                    }
-                }
-                _ => {}
+            self.tend_accept(tx, &row, now.wall, backlog_was_lost)?;
+            if row.state == State::Invited
+                && backlog_was_lost
+                && !tx.is_outgoing(&row.key, Kind::Offer)?
+                && let Some(secret) = tx.invite_secret(&row.key)?
+            {
+                pairing::enqueue_offer(tx, &row.key, &row.of, &secret, rng)?;
             }
         }
         // After whatever the other side cannot read them without.

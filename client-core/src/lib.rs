@@ -4,6 +4,11 @@
 //! An app sees one type, [`Client`], plain records, typed errors, and a [`Listener`]. What a device promises is in the
 //! project's `README.md`; what it says to relays and to other devices is in `proto/README.md`, to the byte.
 
+/// The examples of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod guide {}
+
 mod agreed_word;
 mod backup;
 mod care;

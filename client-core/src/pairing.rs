@@ -25,7 +25,8 @@ use crate::types::{EndedWhy, Timestamp};
 /// Part number and part count, before every part of an offer.
 const PART_HEADER: usize = 2;
 
-/// An accept that was not answered is sent again after this long: until then the relay still holds the first.
+/// An accept that was not answered is sent again after this long, or after the relay's hold if that is shorter: until then
+/// the relay still has the first.
 pub(crate) const RESEND_ACCEPT_MS: u64 = 24 * 3600 * 1000;
 
 /// Draws 16 random bytes: an id that means nothing.

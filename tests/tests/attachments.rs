@@ -14,6 +14,8 @@ use tacit_proto::link::EnrolmentLink;
 use tacit_tests::{Cli, Relay, kill, random_below};
 
 const CUTS: u64 = 20;
+/// What is left of it after the last cut is far more than may be under way.
+const LARGE: usize = 50_000_000;
 /// A machine under load must not fail this; a hang must.
 const GIVE_UP: Duration = Duration::from_secs(400);
 
@@ -164,12 +166,12 @@ fn send(size: usize) {
     };
     let (contact, other) =
         (sees_sender.contacts().unwrap()[0].id.clone(), sees_recipient.contacts().unwrap()[0].id.clone());
-    let mut cuts = 0;
     for cut in 1..=CUTS {
         let until = size as u64 * cut / (CUTS + 2);
         wait_for(&mut sender, &mut recipient, &|| done(&sees_recipient) >= until);
         assert!(done(&sees_recipient) < size as u64, "it is still under way");
-        cuts += u64::from(network.cut() > 0);
+        // A device that is just connecting has nothing to be cut yet.
+        wait_for(&mut sender, &mut recipient, &|| network.cut() > 0);
         sees_sender.send(contact.clone(), format!("therapist {cut}")).unwrap();
         sees_recipient.send(other.clone(), format!("client {cut}")).unwrap();
         match cut % 7 {
@@ -178,14 +180,13 @@ fn send(size: usize) {
             _ => {}
         }
     }
-    assert_eq!(cuts, CUTS, "there was nothing to be cut");
-    // Whatever was written is there, and the file is still under way: nothing waited for it.
+    // Whatever was written is there. Of a large file much is still to come then: nothing waited for it.
     let all = |name: &str| (1..=CUTS).map(|number| format!("{name} {number}")).collect::<Vec<_>>();
     wait_for(&mut sender, &mut recipient, &|| {
         texts(&sees_recipient, Direction::In).len() == CUTS as usize
             && texts(&sees_sender, Direction::In).len() == CUTS as usize
     });
-    assert!(done(&sees_recipient) < size as u64, "texts waited for the file");
+    assert!(size < LARGE || done(&sees_recipient) < size as u64, "texts waited for the file");
     wait_for(&mut sender, &mut recipient, &|| {
         [&sees_sender, &sees_recipient].iter().all(|client| done(client) == u64::MAX)
     });
@@ -214,5 +215,5 @@ fn a_file_arrives_over_a_connection_that_is_cut_20_times_while_both_sides_chat()
 #[test]
 #[ignore = "takes three minutes without optimisation"]
 fn a_file_of_50_mb_arrives_over_a_connection_that_is_cut_20_times_while_both_sides_chat() {
-    send(50_000_000);
+    send(LARGE);
 }
