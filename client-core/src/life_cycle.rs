@@ -95,7 +95,7 @@ pub(crate) fn leave(
 
 /// Whether this side can say farewell: the other one must be able to read it.
 pub(crate) fn can_say_farewell(tx: &Tx<'_>, row: &ContactRow) -> Result<bool, StoreError> {
-    Ok(row.state.can_send() && tx.care(&row.key)?.is_some())
+    Ok(row.state.can_send() && tx.care(&row.key)?.is_some() && !tx.is_wedged(&row.key)?)
 }
 
 /// Takes a farewell of theirs. After a discharge, what was written here before still goes out; after the other kind,

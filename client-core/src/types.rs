@@ -81,6 +81,8 @@ pub struct ReadReceipts {
 /// What the rules of therapy say of a conversation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CareState {
+    /// Notes of theirs, such as a pause or a farewell, that were not marked as read. They are no unread messages.
+    pub unread_notes: u64,
     /// They invited us, so that they are the practice: their card, crisis card and terms are what counts.
     pub is_practice: bool,
     /// Changed terms wait for consent: ours, if they are the practice; else theirs.

@@ -232,3 +232,32 @@ fn notifications_say_as_much_as_the_owner_allowed_and_unread_messages_age() {
     pair.sync();
     assert!(pair.contact(&pair.practice).get("oldest_unread").is_none());
 }
+
+#[test]
+fn who_only_ever_syncs_reads_pauses_and_farewells_and_is_shown_whom_to_call() {
+    let pair = Pair::new();
+    pair.practice.ok(&["pause", "Anna", "--words", "Back on Monday"]);
+    let printed = pair.client.ok(&["sync"]);
+    let notes: Vec<_> = printed.iter().filter(|line| line["note"] == "paused").collect();
+    assert_eq!((notes.len(), &notes[0]["text"]), (1, &json!("Back on Monday")), "{printed:?}");
+    assert!(pair.client.ok(&["sync"]).is_empty(), "each once");
+    pair.practice.ok(&["resume", "Anna"]);
+    pair.sync();
+
+    // Away for good, as far as this test is concerned: whoever writes now is shown the crisis card itself.
+    let away = CARD
+        .replace("\"response\"", "\"exceptions\": [{\"from\": \"2020-01-01\", \"to\": \"2099-12-31\"}], \"response\"");
+    let away = pair.file("away.json", &away);
+    let version = &pair.practice.ok(&["practice", "set", &away])[0]["version"];
+    assert_eq!(&pair.practice.ok(&["practice", "set", &away])[0]["version"], version, "it is the same card");
+    pair.sync();
+    let screen = pair.client.screen(&["send", "Practice", "Are you there?", "--wait", "none"]);
+    assert!(screen.contains("Call for help.") && screen.contains("The line: 143"), "{screen}");
+
+    pair.practice.ok(&["discharge", "Anna", "--yes", "--words", "Go well"]);
+    let printed = pair.client.ok(&["sync"]);
+    let farewell = printed.iter().find(|line| line["note"] == "discharged").expect("the farewell is printed");
+    assert_eq!(farewell["text"], "Go well");
+    let hours = pair.client.screen(&["hours", "Practice"]);
+    assert!(hours.contains("This conversation has ended") && !hours.contains("An answer"), "{hours}");
+}

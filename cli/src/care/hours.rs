@@ -1,5 +1,7 @@
 //! `tacit hours`: when a practice reads, and by when it answers.
 
+use tacit_client_core::ContactState;
+
 use super::args::Hours;
 use super::record::Expected;
 use super::words;
@@ -14,10 +16,20 @@ pub(super) fn run(session: &Session, args: &Hours, output: Output) -> Result<(),
         Some(text) => crate::clock::parse(text).ok_or(Failure::NotATime)?,
         None => crate::clock::now(),
     };
+    let has_ended = matches!(contact.state, ContactState::Ended(_));
+    let cover = session.client().contact_practice_card(contact.id.clone())?.map(|signed| signed.card.cover);
     let expectation = session.client().expectation(contact.id, at)?;
     let mut text = words::expectation(&expectation, &session.clock);
-    if text.is_empty() {
+    if has_ended {
+        text = "This conversation has ended: nobody reads it.".into();
+    } else if text.is_empty() {
         text = "They did not say when they read messages.".into();
+    } else {
+        text.push_str(" (In the time zone of this device.)");
+    }
+    if let Some(cover) = cover.filter(|cover| !has_ended && !cover.is_empty()) {
+        text.push_str("\nCovered by: ");
+        text.push_str(&escape::line(&cover));
     }
     if !expectation.policy.is_empty() {
         text.push('\n');

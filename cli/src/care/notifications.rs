@@ -84,7 +84,7 @@ fn apply(settings: &mut NotificationSettings, change: &args::NotificationSetting
     };
     let zone = change.zone.clone().or(zone_before).or_else(clock::zone_name);
     match change.quiet.as_deref() {
-        Some("off") => settings.quiet_hours = QuietHours::Off,
+        Some("off" | "never") => settings.quiet_hours = QuietHours::Off,
         Some("office") => settings.quiet_hours = QuietHours::OutsideOfficeHours,
         Some(text) => {
             let hours = week_hours(text).map_err(|error| Failure::BadFile(error.to_string()))?;

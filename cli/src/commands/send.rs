@@ -9,7 +9,6 @@ use crate::args::{self, Wait};
 use crate::care::{Expected, words};
 use crate::clock;
 use crate::describe;
-use crate::escape;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::record::Sent;
@@ -23,8 +22,10 @@ pub(super) fn run(session: &Session, args: &args::Send, output: Output) -> Resul
     let before = expectation(clock::now())?;
     if matches!(before.availability, Availability::Closed { .. }) {
         output.note(&words::expectation(&before, &session.clock));
-        let label = escape::line(&contact.label);
-        output.note(&format!("If it cannot wait: tacit crisis '{label}'"));
+        let crisis = session.client().crisis(contact.id.clone(), clock::locale(), false, clock::now())?;
+        if crisis.reason.is_some() {
+            output.note(&words::crisis(&crisis));
+        }
     }
     if wait != Wait::None {
         session.start()?;

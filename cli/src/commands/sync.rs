@@ -51,10 +51,11 @@ pub(super) fn run(session: &Session, args: &args::Sync, output: Output) -> Resul
 fn print_new(session: &Session, output: Output, printed: &mut HashSet<MessageId>) -> Result<(), Failure> {
     let client = session.client();
     for contact in client.contacts()? {
-        if contact.unread == 0 {
+        let count = contact.unread + contact.care.unread_notes;
+        if count == 0 {
             continue;
         }
-        let unread = unread(client, &contact.id, contact.unread)?;
+        let unread = unread(client, &contact.id, count)?;
         let first = unread.first().map(|message| message.id.clone());
         print(session, output, &contact.label, unread, printed)?;
         client.mark_read(contact.id.clone())?;

@@ -38,7 +38,8 @@ impl Client {
     /// closed once the other device has the farewell, or the relay's hold has passed.
     ///
     /// # Errors
-    /// [`ContactError::WrongState`] unless messages can be sent; [`ContactError::TooLong`].
+    /// [`ContactError::WrongState`] unless messages can be sent, and while the session cannot go on: reset it first, or
+    /// [end](Client::end) the pairing without a farewell; [`ContactError::TooLong`].
     #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
     pub fn discharge(&self, contact: ContactId, words: String) -> Result<(), ContactError> {
         if words.len() > MAX_WORDS {

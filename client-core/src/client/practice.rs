@@ -7,7 +7,7 @@ use crate::driver::wall_clock;
 use crate::error::{CardError, ContactError, StoreError};
 use crate::note::Note;
 use crate::statements::{self, Own};
-use crate::types::{ContactId, Timestamp};
+use crate::types::{ContactId, ContactState, Timestamp};
 
 impl Client {
     /// Signs a card for this device's practice, in the place of the one before, and hands it to everybody who joined
@@ -21,6 +21,10 @@ impl Client {
         self.change(|tx| {
             let Own { key, practice_card: before, .. } =
                 statements::own(tx, now, &mut rng)?.ok_or(CardError::NotEnrolled)?;
+            // Nobody is told of a change that is none.
+            if let Some(before) = before.as_ref().filter(|before| before.body.card == card) {
+                return Ok(before.body.version);
+            }
             let version = before.map_or(1, |before| before.body.version + 1);
             let body = SignedPracticeCard { version, signed_at: now, card };
             if body.encode().len() > MAX_CARD {
@@ -53,13 +57,14 @@ impl Client {
     }
 
     /// What a person who writes to a contact at a moment is to be told: before sending, with the time now; after it,
-    /// with the time at which the message was sent. It needs no connection.
+    /// with the time at which the message was sent. It needs no connection. Of a pairing that ended, nothing is expected.
     ///
     /// # Errors
     /// [`ContactError::NoSuchContact`].
     pub fn expectation(&self, contact: ContactId, at: Timestamp) -> Result<Expectation, ContactError> {
         let unknown = Expectation { availability: Availability::Unknown, answer_by: None, policy: String::new() };
-        let card = self.contact_practice_card(contact)?;
+        let has_ended = matches!(self.contact(contact.clone())?.state, ContactState::Ended(_));
+        let card = self.contact_practice_card(contact)?.filter(|_| !has_ended);
         Ok(card.map_or(unknown, |signed| practice_card::expectation(&signed.card, at)))
     }
 }

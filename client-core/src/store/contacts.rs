@@ -526,7 +526,10 @@ const PUBLIC: &str = "SELECT id, label, state, ended, verified, remote_invite, i
     EXISTS (SELECT 1 FROM word_questions WHERE contact = contacts.id AND NOT ours AND word_questions.state = 0),
     end_number = 2,
     wedged, EXISTS (SELECT 1 FROM resets WHERE contact = contacts.id), reset_at, reset_by_peer, tells_reads,
-    peer_tells_reads
+    peer_tells_reads,
+    (SELECT count(*) FROM messages INDEXED BY messages_unread
+        WHERE contact = contacts.id AND direction = 1 AND outcome = 3
+        AND kind BETWEEN 30 AND 69 AND kind NOT IN (31, 40, 60, 61))
     FROM contacts";
 
 fn public(row: &Row<'_>) -> rusqlite::Result<Contact> {
@@ -550,6 +553,7 @@ fn public(row: &Row<'_>) -> rusqlite::Result<Contact> {
             paused_by_them: row.get(16)?,
             word_asked: row.get(17)?,
             is_practice: row.get(18)?,
+            unread_notes: row.get(25)?,
         },
         session: SessionState {
             wedged: row.get(19)?,

@@ -136,6 +136,11 @@ impl Tx<'_> {
         Ok(answer.unwrap_or(false))
     }
 
+    /// Whether the session cannot go on.
+    pub(crate) fn is_wedged(&self, contact: &ContactKey) -> Result<bool, StoreError> {
+        Ok(self.row("SELECT wedged FROM contacts WHERE id = ?1", [contact], |row| row.get(0))?.unwrap_or(false))
+    }
+
     /// Marks whether the present session can be used; true if that changed.
     pub(crate) fn set_wedged(&self, contact: &ContactKey, wedged: bool) -> Result<bool, StoreError> {
         let sql = "UPDATE contacts SET wedged = ?2 WHERE id = ?1 AND wedged != ?2";
