@@ -403,9 +403,12 @@ impl Client {
     ) -> Result<Vec<Message>, ContactError> {
         let key = id(&contact).ok_or(ContactError::NoSuchContact)?;
         let before = before.map(|before| id(&before).ok_or(ContactError::NoSuchMessage)).transpose()?;
-        self.read(|tx| {
-            tx.contact(&key)?.ok_or(ContactError::NoSuchContact)?;
-            tx.history(&key, before.as_ref(), limit)?.ok_or(ContactError::NoSuchMessage)
+        self.read(|tx| match tx.history(&key, before.as_ref(), limit)? {
+            Some(page) if !page.is_empty() => Ok(page),
+            page => {
+                tx.contact(&key)?.ok_or(ContactError::NoSuchContact)?;
+                page.ok_or(ContactError::NoSuchMessage)
+            }
         })
     }
 

@@ -518,8 +518,8 @@ const PUBLIC: &str = "SELECT id, label, state, ended, verified, remote_invite, i
         ELSE coalesce((SELECT max(version) FROM statements WHERE contact = contacts.id AND kind = 3 AND NOT ours), 0)
             > coalesce((SELECT max(version) FROM statements WHERE contact = contacts.id AND kind = 4 AND ours), 0)
         END,
-    (SELECT min(max(min(sent_at, stored_at), stored_at - 7776000000)) FROM messages WHERE contact = contacts.id
-        AND direction = 1 AND outcome = 3 AND kind NOT BETWEEN 30 AND 69),
+    (SELECT min(max(min(sent_at, stored_at), stored_at - 7776000000))
+        FROM messages INDEXED BY messages_unread WHERE contact = contacts.id AND direction = 1 AND outcome = 3 AND kind NOT BETWEEN 30 AND 69),
     coalesce((SELECT always FROM notified WHERE contact = contacts.id), 0),
     (SELECT paused_by_us FROM care WHERE contact = contacts.id),
     (SELECT paused_by_them FROM care WHERE contact = contacts.id),

@@ -10,7 +10,7 @@ use crate::retention::{Keep, Retention, TrustedClock};
 use crate::types::Timestamp;
 
 /// A deleted message of ours that may have to leave yet.
-pub(super) const DELETED: i64 = 31;
+const DELETED: i64 = 31;
 
 const NOTED_EVERY_MS: u64 = 3600 * 1000;
 

@@ -87,7 +87,8 @@ impl Tx<'_> {
             |row: &Row<'_>| Ok((row.get::<_, MessageKey>(0)?, pieces(row.get_ref(1)?.as_str()?))),
         )?;
         let whole = |(key, excerpt)| {
-            let message = self.row(&format!("{} WHERE id = ?1", *PUBLIC), [key], public)?;
+            let message = self.row(&format!("{PUBLIC} WHERE id = ?1"), [key], public)?;
+            let message = message.map(|message| self.completed(message)).transpose()?;
             Ok(message.map(|message| Found { message, excerpt }))
         };
         found.into_iter().filter_map(|found| whole(found).transpose()).collect()

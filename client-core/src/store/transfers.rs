@@ -99,21 +99,16 @@ fn transfer_row(row: &Row<'_>) -> rusqlite::Result<TransferRow> {
     })
 }
 
-/// What a message that announces a file shows of it, from these columns on.
-pub(super) const PUBLIC: &str = "transfers.state, transfers.name, transfers.media_type, transfers.size,
-    transfers.duration_ms, transfers.done, EXISTS (SELECT 1 FROM thumbnails WHERE file = transfers.key)";
-
-pub(super) fn public(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Attachment>> {
-    let Some(stage) = row.get::<_, Option<i64>>(at)? else { return Ok(None) };
-    let size = row.get(at + 3)?;
-    Ok(Some(Attachment {
-        name: row.get(at + 1)?,
-        media_type: row.get(at + 2)?,
+fn public(row: &Row<'_>) -> rusqlite::Result<Attachment> {
+    let size = row.get(3)?;
+    Ok(Attachment {
+        name: row.get(1)?,
+        media_type: row.get(2)?,
         size,
-        duration_ms: row.get(at + 4)?,
-        has_thumbnail: row.get(at + 6)?,
-        transfer: match Stage::from_number(stage)? {
-            Stage::Staging | Stage::UnderWay => TransferState::UnderWay { done: row.get(at + 5)?, of: size },
+        duration_ms: row.get(4)?,
+        has_thumbnail: row.get(6)?,
+        transfer: match Stage::from_number(row.get(0)?)? {
+            Stage::Staging | Stage::UnderWay => TransferState::UnderWay { done: row.get(5)?, of: size },
             Stage::Whole => TransferState::Whole,
             Stage::CancelledHere => TransferState::CancelledByUs,
             Stage::CancelledThere => TransferState::CancelledByPeer,
@@ -122,10 +117,20 @@ pub(super) fn public(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Attach
             Stage::Damaged => TransferState::Damaged,
             Stage::Ended => TransferState::Ended,
         },
-    }))
+    })
 }
 
 impl Tx<'_> {
+    /// What a message that announces a file shows of it.
+    pub(super) fn attachment(&self, message: MessageKey) -> Result<Option<Attachment>, StoreError> {
+        self.row(
+            "SELECT state, name, media_type, size, duration_ms, done, EXISTS (SELECT 1 FROM thumbnails WHERE file = key)
+             FROM transfers WHERE message = ?1",
+            [message],
+            public,
+        )
+    }
+
     /// A transfer begins: one of ours is copied in first, one of theirs is under way.
     pub(crate) fn add_transfer(
         &self,
