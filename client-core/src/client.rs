@@ -147,6 +147,13 @@ impl Client {
         Ok(())
     }
 
+    /// What [`Client::start`] runs on its thread, for a test that has a runtime of its own.
+    #[cfg(test)]
+    pub(crate) async fn drive(&self) {
+        let store = Store::open(&self.home, &self.opened().as_ref().unwrap().key).unwrap();
+        driver::drive(&self.shared, store, None).await;
+    }
+
     /// Disconnects, and waits until what is under way is stored: at most a few seconds. Everything else is kept.
     pub fn stop(&self) {
         self.hang_up(&mut self.thread());

@@ -154,6 +154,11 @@ pub(crate) fn run(shared: &Arc<Shared>, store: Store, listener: Option<Box<dyn L
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return;
     };
+    runtime.block_on(tokio::task::LocalSet::new().run_until(drive(shared, store, listener)));
+}
+
+/// The same, on the caller's runtime and local set.
+pub(crate) async fn drive(shared: &Arc<Shared>, store: Store, listener: Option<Box<dyn Listener>>) {
     let driver = Rc::new(Driver {
         shared: Arc::clone(shared),
         store: RefCell::new(store),
@@ -162,7 +167,7 @@ pub(crate) fn run(shared: &Arc<Shared>, store: Store, listener: Option<Box<dyn L
         has_news: Cell::new(true),
     });
     driver.update(|status| status.running = true);
-    runtime.block_on(tokio::task::LocalSet::new().run_until(Rc::clone(&driver).run()));
+    Rc::clone(&driver).run().await;
     driver.update(|status| *status = Status::default());
 }
 

@@ -76,3 +76,35 @@ pub use types::{
     EnrolmentState, Event, Farewell, Found, LastReset, Listener, Message, MessageId, NewAttachment, NewInvite, Offer,
     Outcome, Piece, ReadReceipts, RefusedWhy, SessionState, Timestamp, TransferState,
 };
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// The names of public methods in the `impl Client` blocks of a file, and of those in its folders.
+    fn calls(path: &Path, into: &mut Vec<String>) {
+        if path.is_dir() {
+            for entry in std::fs::read_dir(path).unwrap() {
+                calls(&entry.unwrap().path(), into);
+            }
+            return;
+        }
+        let text = std::fs::read_to_string(path).unwrap();
+        for block in text.split("\nimpl Client {").skip(1) {
+            let block = block.split("\n}").next().unwrap();
+            let names = block.lines().filter_map(|line| line.strip_prefix("    pub fn ")?.split('(').next());
+            into.extend(names.map(str::to_owned));
+        }
+    }
+
+    #[test]
+    fn every_call_of_a_client_is_in_the_guide() {
+        let mut all = Vec::new();
+        calls(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all);
+        assert!(all.len() > 50, "{}", all.len());
+        let guide = include_str!("../README.md");
+        let words: Vec<_> = guide.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+        all.retain(|name| !words.contains(&name.as_str()));
+        assert_eq!(all, Vec::<String>::new(), "the guide does not show these");
+    }
+}

@@ -19,6 +19,7 @@ use tacit_proto::limits::MAX_FRAME;
 use tacit_proto::link::{Pin, RelayPlace};
 use tacit_proto::{PATH, SUBPROTOCOL};
 use tokio::io::{AsyncRead, AsyncWrite};
+#[cfg(not(test))]
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_socks::tcp::Socks5Stream;
@@ -27,6 +28,9 @@ use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+// The only network of unit tests is a simulated one.
+#[cfg(test)]
+use turmoil::net::TcpStream;
 
 use crate::error::AuthorityError;
 use crate::network::Proxy;

@@ -20,5 +20,6 @@ mod resets;
 mod rotation;
 mod scenario;
 mod seeds;
+mod turmoil;
 mod weather;
 mod world;

@@ -212,6 +212,7 @@ fn a_file_arrives_over_a_connection_that_is_cut_20_times_while_both_sides_chat()
     send(6_000_000);
 }
 
+/// `cargo test -p tacit-tests --test attachments -- --ignored --nocapture`, after `cargo build`.
 #[test]
 #[ignore = "takes three minutes without optimisation"]
 fn a_file_of_50_mb_arrives_over_a_connection_that_is_cut_20_times_while_both_sides_chat() {
