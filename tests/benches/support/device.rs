@@ -116,9 +116,16 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
+pub type Socket = WebSocketStream<Box<dyn Stream>>;
+
+/// How a benchmark's device has its WebSocket: frames that are fed together leave together.
+pub fn websocket() -> WebSocketConfig {
+    WebSocketConfig::default().read_buffer_size(16 * 1024).write_buffer_size(64 * 1024)
+}
+
 /// A connection.
 pub struct Device {
-    socket: WebSocketStream<Box<dyn Stream>>,
+    socket: Socket,
     welcome: Welcome,
     last_request: u32,
 }
@@ -127,13 +134,17 @@ impl Device {
     async fn on(stream: Box<dyn Stream>) -> Self {
         let mut request = format!("ws://relay{PATH}").into_client_request().unwrap();
         request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOL));
-        let config = WebSocketConfig::default().read_buffer_size(4_096).write_buffer_size(0);
-        let (mut socket, _) = client_async_with_config(request, stream, Some(config)).await.unwrap();
+        let (mut socket, _) = client_async_with_config(request, stream, Some(websocket())).await.unwrap();
         let first = socket.next().await.unwrap().unwrap();
         let FromRelay::Event(Event::Welcome(welcome)) = FromRelay::decode(first.into_data()).unwrap() else {
             panic!("the first frame is not Welcome");
         };
         Self { socket, welcome: *welcome, last_request: 0 }
+    }
+
+    /// The WebSocket, to talk on by other means.
+    pub fn into_socket(self) -> Socket {
+        self.socket
     }
 
     /// The bare stream, without the memory for what may still come.

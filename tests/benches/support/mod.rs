@@ -90,9 +90,13 @@ impl Drop for Figures {
 
 /// Processor time that this process took so far, in all threads that live. Unlike the time on the wall it does not grow
 /// with what else the machine does.
-#[cfg(target_os = "linux")]
 pub fn processor_time() -> std::time::Duration {
-    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux lists threads");
+    process_time(std::process::id())
+}
+
+/// The same of another process.
+pub fn process_time(process: u32) -> std::time::Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("Linux lists threads");
     let of = |task: std::io::Result<std::fs::DirEntry>| -> Option<u64> {
         let times = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
         times.split(' ').next()?.parse().ok()
