@@ -168,8 +168,10 @@ pub enum Event {
         seq: u64,
         /// Not yet checked: a hostile relay can send anything.
         payload: Bytes,
+        /// Nothing waits behind it: once it is acked, that says what `Drained` says, which does not come then.
+        last: bool,
     },
-    /// All that waited at this end was delivered and acked.
+    /// All that waited at this end was delivered and acked, and no box said so.
     Drained(Handle),
     /// After [`Refusal::Full`]: the other end has room again.
     Room(Handle),

@@ -229,8 +229,8 @@ fn answer_from_pb(body: FromBody) -> Result<Answer, FrameError> {
 fn event_to_pb(event: Event) -> FromBody {
     match event {
         Event::Welcome(welcome) => FromBody::Welcome(welcome_to_pb(*welcome)),
-        Event::Deliver { handle, seq, payload } => {
-            FromBody::Deliver(pb::Deliver { handle: handle.0, seq, r#box: payload })
+        Event::Deliver { handle, seq, payload, last } => {
+            FromBody::Deliver(pb::Deliver { handle: handle.0, seq, r#box: payload, last })
         }
         Event::Drained(handle) => FromBody::Drained(pb::Drained { handle: handle.0 }),
         Event::Room(handle) => FromBody::Room(pb::Room { handle: handle.0 }),
@@ -245,7 +245,8 @@ fn event_from_pb(body: FromBody) -> Result<Event, FrameError> {
     Ok(match body {
         FromBody::Welcome(welcome) => Event::Welcome(Box::new(welcome_from_pb(welcome)?)),
         FromBody::Deliver(deliver) => {
-            Event::Deliver { handle: Handle(deliver.handle), seq: deliver.seq, payload: deliver.r#box }
+            let pb::Deliver { handle, seq, r#box: payload, last } = deliver;
+            Event::Deliver { handle: Handle(handle), seq, payload, last }
         }
         FromBody::Drained(drained) => Event::Drained(Handle(drained.handle)),
         FromBody::Room(room) => Event::Room(Handle(room.handle)),

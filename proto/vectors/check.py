@@ -419,7 +419,7 @@ MESSAGES = {
     "attached": {1: ("handle", "number"), 2: ("waiting", "number"), 3: ("must_rekey", "flag")},
     "accepted": {1: ("handle", "number"), 2: ("n", "number"), 3: ("hold", "number")},
     "pong": {1: ("handles", ["number"])},
-    "deliver": {1: ("handle", "number"), 2: ("seq", "number"), 3: ("box", "bytes")},
+    "deliver": {1: ("handle", "number"), 2: ("seq", "number"), 3: ("box", "bytes"), 4: ("last", "flag")},
     "closed": {1: ("handle", "number"), 2: ("why", "number")},
     "restarting": {1: ("reconnect_in", "number")},
     # Between devices.

@@ -2,6 +2,7 @@
 //! is read and nothing is taken out of a backlog, so a slow device costs what one batch of frames weighs.
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,6 +74,12 @@ impl From<FrameError> for End {
             _ => Self::Close(CloseCode::Protocol, "the frame is malformed"),
         }
     }
+}
+
+/// Returns when the stage is another one than this receiver saw.
+async fn change_of(mut stage: watch::Receiver<Stage>) {
+    // The sender lives as long as the relay.
+    drop(stage.changed().await);
 }
 
 struct Connection<S> {
@@ -179,6 +186,9 @@ where
             return Box::pin(self.say_goodbye()).await;
         }
         let mut finishing = *self.stage.borrow() != Stage::Serving;
+        // Both last over many turns: to wait anew for either costs a lock that all connections share.
+        let mut changed = pin!(change_of(self.stage.clone()));
+        let mut timer = pin!(sleep_until(self.next_look()));
         loop {
             let more = self.session.collect(&mut self.frames);
             self.write().await?;
@@ -193,19 +203,29 @@ where
                 self.rest();
             }
             let wake = self.next_look();
+            // A later one shows when the timer has run out.
+            if wake < timer.deadline() {
+                timer.as_mut().reset(wake);
+            }
             tokio::select! {
                 biased;
-                _ = self.stage.changed() => {
+                () = &mut changed => {
                     let stage = *self.stage.borrow_and_update();
                     finishing = stage != Stage::Serving;
                     if stage == Stage::Ending {
                         return Box::pin(self.say_goodbye()).await;
                     }
+                    changed.set(change_of(self.stage.clone()));
                 }
                 message = self.socket.next(), if self.reads(finishing) => Box::pin(self.read(message)).await?,
                 () = self.session.has_post() => {}
                 () = std::future::ready(()), if more => {}
-                () = sleep_until(wake) => Box::pin(self.look()).await?,
+                () = &mut timer => {
+                    if wake <= Instant::now() {
+                        Box::pin(self.look()).await?;
+                    }
+                    timer.as_mut().reset(self.next_look());
+                }
             }
         }
     }

@@ -3,11 +3,14 @@
 //! Boxes never wait here. What does is bounded: one answer for each request in flight, which the connection bounds
 //! itself, and a few events for each of its handles, none of which is told twice before the device acted on it.
 
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
+use futures_util::task::AtomicWaker;
 use tacit_proto::EndOf;
 use tacit_proto::frame::{Answer, FromRelay, Handle, RequestId};
-use tokio::sync::Notify;
 
 use crate::lock;
 
@@ -33,7 +36,36 @@ impl Post {
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     post: Mutex<Post>,
-    arrived: Notify,
+    bell: Bell,
+}
+
+/// Wakes the one task that a mailbox belongs to. It waits at each of its turns, which must cost nothing.
+#[derive(Debug, Default)]
+struct Bell {
+    rang: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Bell {
+    fn ring(&self) {
+        self.rang.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Returns when it has rung since this last returned.
+    async fn heard(&self) {
+        poll_fn(|cx| {
+            if !self.rang.swap(false, Ordering::Acquire) {
+                self.waker.register(cx.waker());
+                // It may have rung just before.
+                if !self.rang.swap(false, Ordering::Acquire) {
+                    return Poll::Pending;
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
 }
 
 impl Mailbox {
@@ -46,7 +78,7 @@ impl Mailbox {
         put(&mut post);
         drop(post);
         if was_empty {
-            self.arrived.notify_one();
+            self.bell.ring();
         }
     }
 
@@ -60,7 +92,7 @@ impl Mailbox {
 
     pub(crate) fn tried_noted(&self) {
         lock(&self.post).tried_noted += 1;
-        self.arrived.notify_one();
+        self.bell.ring();
     }
 
     /// Frames so far. Only the connection itself takes any out.
@@ -89,16 +121,16 @@ impl Mailbox {
 
     /// Returns when something may have arrived since it was last called.
     pub(crate) async fn arrived(&self) {
-        self.arrived.notified().await;
+        self.bell.heard().await;
     }
 
     /// Returns when the committer is done with noting that invites were tried, so many times.
     pub(crate) async fn until_tried_noted(&self, times: usize) {
         while !lock(&self.post).take_noted(times) {
-            self.arrived.notified().await;
+            self.bell.heard().await;
         }
         // This wait may have used up the notice of something else.
-        self.arrived.notify_one();
+        self.bell.ring();
     }
 
     /// The connection ended: what comes now is for nobody.

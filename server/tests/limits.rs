@@ -283,5 +283,5 @@ async fn a_box_sent_before_the_limits_bite_is_kept() {
     drop(a);
     let mut b = Client::on(from(2, &relay).await).await;
     b.attach(pair.of(End::B), &pair.b).await.unwrap();
-    assert_eq!(b.event().await, Event::Deliver { handle: Handle(1), seq: 1, payload: sealed(1) });
+    assert_eq!(b.event().await, Event::Deliver { handle: Handle(1), seq: 1, payload: sealed(1), last: true });
 }

@@ -356,9 +356,12 @@ async fn nothing_accepted_is_lost_when_the_relay_is_killed() {
     let mut in_order = Vec::new();
     loop {
         match b.event().await {
-            Event::Deliver { seq, payload, .. } => {
+            Event::Deliver { seq, payload, last, .. } => {
                 in_order.push(support::number_of(&payload));
                 b.ack(attached.handle, seq).await;
+                if last {
+                    break;
+                }
             }
             Event::Drained(_) => break,
             other => panic!("{other:?}"),

@@ -234,17 +234,11 @@ impl Engine {
     ) -> Result<(), TurnError> {
         match event {
             RelayEvent::Welcome(_) => Err(TurnError::Protocol),
-            RelayEvent::Deliver { handle, seq, payload } => self.deliver(tx, now, rng, (handle, seq, payload)),
-            RelayEvent::Drained(handle) => {
-                if let Some(attachment) = self.attachments.get_mut(&handle) {
-                    attachment.drained = true;
-                    let contact = attachment.contact;
-                    // Whatever receipts there were have been seen: what is past its hold now was not fetched.
-                    let expired = tx.expire(&contact, now.wall)?;
-                    self.outcomes(&contact, expired);
-                }
-                Ok(())
+            RelayEvent::Deliver { handle, seq, payload, last } => {
+                self.deliver(tx, now, rng, (handle, seq, payload))?;
+                if last { self.drained(tx, now, handle) } else { Ok(()) }
             }
+            RelayEvent::Drained(handle) => self.drained(tx, now, handle),
             RelayEvent::Room(handle) => {
                 if let Some(attachment) = self.attachments.get_mut(&handle) {
                     attachment.paused_until = 0;
@@ -305,6 +299,17 @@ impl Engine {
                 Ok(())
             }
         }
+    }
+
+    /// Whatever receipts there were have been seen: what is past its hold now was not fetched.
+    fn drained(&mut self, tx: &Tx<'_>, now: Now, handle: Handle) -> Result<(), TurnError> {
+        if let Some(attachment) = self.attachments.get_mut(&handle) {
+            attachment.drained = true;
+            let contact = attachment.contact;
+            let expired = tx.expire(&contact, now.wall)?;
+            self.outcomes(&contact, expired);
+        }
+        Ok(())
     }
 
     fn deliver(

@@ -345,7 +345,7 @@ fn events_for_handles_that_a_device_does_not_have_change_nothing() {
                 Event::Superseded(stranger),
                 Event::Closed(stranger, ClosedWhy::ByPeer),
                 Event::InviteTried(stranger),
-                Event::Deliver { handle: stranger, seq: 1, payload: vec![1; 1_984].into() },
+                Event::Deliver { handle: stranger, seq: 1, payload: vec![1; 1_984].into(), last: true },
             ];
             if attached(&frame).is_empty() {
                 return vec![frame];
@@ -483,9 +483,12 @@ fn what_breaks_the_protocol_ends_the_connection_and_loses_nothing() {
             _ => None,
         }),
         ("a delivery whose seq does not grow", |frame| match frame {
-            FromRelay::Event(Event::Deliver { handle, payload, .. }) => {
-                Some(vec![FromRelay::Event(Event::Deliver { handle: *handle, seq: 0, payload: payload.clone() })])
-            }
+            FromRelay::Event(Event::Deliver { handle, payload, .. }) => Some(vec![FromRelay::Event(Event::Deliver {
+                handle: *handle,
+                seq: 0,
+                payload: payload.clone(),
+                last: true,
+            })]),
             _ => None,
         }),
     ];

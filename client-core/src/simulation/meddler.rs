@@ -78,14 +78,14 @@ impl<F: FnMut(Parcel) -> Vec<Parcel>> Meddler for Courier<F> {
     }
 
     fn down(&mut self, _now: u64, to: ConnId, frame: FromRelay) -> Vec<(ConnId, FromRelay)> {
-        let FromRelay::Event(Event::Deliver { handle, seq, payload }) = frame else { return vec![(to, frame)] };
+        let FromRelay::Event(Event::Deliver { handle, seq, payload, last }) = frame else { return vec![(to, frame)] };
         let for_whom = (to, handle);
         let parcels = (self.handle)(Parcel { conn: to, handle, payload });
         let deliver = |Parcel { conn, handle, payload }: Parcel| {
             let seqs = self.seqs.entry((conn, handle)).or_default();
             seqs.push(if (conn, handle) == for_whom { seq } else { 0 });
             let seq = seqs.len() as u64;
-            (conn, FromRelay::Event(Event::Deliver { handle, seq, payload }))
+            (conn, FromRelay::Event(Event::Deliver { handle, seq, payload, last }))
         };
         parcels.into_iter().map(deliver).collect()
     }

@@ -115,8 +115,8 @@ fn from_relay_frames() -> Vec<(FromRelay, String)> {
         ),
         (answer(1, Answer::Pong(vec![Handle(7), Handle(8)])), "08013a040a020708".to_owned()),
         (
-            event(Event::Deliver { handle: Handle(7), seq: 5, payload: Bytes::from_static(&[1, 1, 9]) }),
-            "4209080710051a03010109".to_owned(),
+            event(Event::Deliver { handle: Handle(7), seq: 5, payload: Bytes::from_static(&[1, 1, 9]), last: true }),
+            "420b080710051a030101092001".to_owned(),
         ),
         (event(Event::Drained(Handle(7))), "4a020807".to_owned()),
         (event(Event::Room(Handle(7))), "52020807".to_owned()),

@@ -218,8 +218,8 @@ fn answers_and_events() -> Vec<Value> {
         answer("Pong with none", 9, Answer::Pong(Vec::new()), json!({ "pong": {} })),
         event(
             "Deliver a small box",
-            Event::Deliver { handle: Handle(7), seq: 5, payload: small_box() },
-            json!({ "deliver": { "handle": 7, "seq": 5, "box": hex::encode(small_box()) } }),
+            Event::Deliver { handle: Handle(7), seq: 5, payload: small_box(), last: true },
+            json!({ "deliver": { "handle": 7, "seq": 5, "box": hex::encode(small_box()), "last": true } }),
         ),
         event("Drained", Event::Drained(Handle(7)), json!({ "drained": { "handle": 7 } })),
         event("Room", Event::Room(Handle(7)), json!({ "room": { "handle": 7 } })),

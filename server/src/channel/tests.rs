@@ -201,7 +201,7 @@ fn an_ack_of_what_was_never_sent_is_a_protocol_error() {
 }
 
 #[test]
-fn drained_is_told_after_attaching_and_whenever_the_last_box_is_acked() {
+fn drained_is_told_after_attaching_and_later_by_the_last_box() {
     let mut rig = Rig::claimed();
     rig.attach(End::A, 1, 10).unwrap();
     rig.attach(End::B, 3, 20).unwrap();
@@ -210,11 +210,25 @@ fn drained_is_told_after_attaching_and_whenever_the_last_box_is_acked() {
     rig.send(End::A, 10, 1, 1);
     rig.send(End::A, 10, 2, 2);
     rig.pull_all();
-    assert_eq!(rig.boxes(20), [(1, 1), (2, 2)]);
-    rig.ack(End::B, 20, 1).unwrap();
-    rig.pull_all();
-    assert_eq!(rig.said(20), []);
+    assert_eq!(rig.lasts(20), [false, true]);
     rig.ack(End::B, 20, 2).unwrap();
+    rig.pull_all();
+    assert_eq!(rig.said(20), [], "it is known");
+}
+
+#[test]
+fn drained_is_told_when_what_waited_behind_a_box_is_gone() {
+    let mut rig = Rig::claimed();
+    rig.attach(End::A, 1, 10).unwrap();
+    for n in 1..=5 {
+        rig.send(End::A, 10, n, n as u32);
+    }
+    rig.commit_all();
+    rig.attach(End::B, 3, 20).unwrap();
+    rig.pull_all();
+    assert_eq!(rig.lasts(20), [false; 4], "the window is full, and one waits");
+    rig.hours_pass(u64::from(HOLD) / 3_600 + 3);
+    rig.commit_all();
     rig.pull_all();
     assert_eq!(rig.said(20), [drained(20)]);
 }

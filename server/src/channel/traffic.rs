@@ -170,7 +170,9 @@ impl<C: Clone + PartialEq> Channel<C> {
                     live.delivered = seq;
                     pulled.boxes += 1;
                     pulled.bytes += sealed.bytes().len();
-                    out.push(Event::Deliver { handle: at.handle, seq, payload: sealed.into_bytes() });
+                    let last = !state.backlog.has_undelivered();
+                    live.told_drained = last;
+                    out.push(Event::Deliver { handle: at.handle, seq, payload: sealed.into_bytes(), last });
                 }
                 Next::Load { from, most } => {
                     cx.fx.push(Effect::Load { of, from, most });

@@ -225,6 +225,8 @@ pub struct Client<S> {
     pub welcome: Welcome,
     last_request: u32,
     heard: VecDeque<FromRelay>,
+    /// Nothing waited behind the newest box.
+    pub was_last: bool,
 }
 
 impl Client<TcpStream> {
@@ -245,7 +247,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let FromRelay::Event(Event::Welcome(welcome)) = FromRelay::decode(first.into_data()).unwrap() else {
             panic!("the first frame is not Welcome");
         };
-        Self { socket, welcome: *welcome, last_request: 0, heard: VecDeque::new() }
+        Self { socket, welcome: *welcome, last_request: 0, heard: VecDeque::new(), was_last: false }
     }
 
     // Out.
@@ -344,7 +346,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// The next event, which must be a delivery: seq and number.
     pub async fn delivery(&mut self) -> (u64, u32) {
         match self.event().await {
-            Event::Deliver { seq, payload, .. } => (seq, number_of(&payload)),
+            Event::Deliver { seq, payload, last, .. } => {
+                self.was_last = last;
+                (seq, number_of(&payload))
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -82,7 +82,7 @@ impl EndState {
         let boxes = live.window.boxes.get().min(manners.limits.window_boxes) as usize;
         let bytes = u64::from(live.window.bytes.min(manners.limits.window_bytes));
         let (mut under_way, mut bytes_under_way) = (0, 0);
-        for waiting in &self.backlog {
+        for (at, waiting) in self.backlog.iter().enumerate() {
             under_way += 1;
             bytes_under_way += waiting.payload.len() as u64;
             if waiting.seq <= live.delivered {
@@ -92,9 +92,10 @@ impl EndState {
                 break;
             }
             live.delivered = waiting.seq;
-            live.told_drained = false;
+            let last = at + 1 == self.backlog.len();
+            live.told_drained = last;
             let (handle, seq, payload) = (live.at.handle, waiting.seq, waiting.payload.clone());
-            out.push((live.at.conn, FromRelay::Event(Event::Deliver { handle, seq, payload })));
+            out.push((live.at.conn, FromRelay::Event(Event::Deliver { handle, seq, payload, last })));
         }
         if self.backlog.is_empty() && !live.told_drained {
             live.told_drained = true;

@@ -320,6 +320,15 @@ impl Rig {
         self.said.clear();
     }
 
+    /// Which of the boxes that a connection was given since this was last asked said that nothing waits behind them.
+    pub(super) fn lasts(&mut self, conn: u32) -> Vec<bool> {
+        let delivered = |frame: FromRelay| match frame {
+            FromRelay::Event(Event::Deliver { last, .. }) => Some(last),
+            _ => None,
+        };
+        self.said(conn).into_iter().filter_map(delivered).collect()
+    }
+
     /// The numbers and seqs of the boxes that a connection was given since this was last asked.
     pub(super) fn boxes(&mut self, conn: u32) -> Vec<(u32, u64)> {
         let delivered = |frame: FromRelay| match frame {
