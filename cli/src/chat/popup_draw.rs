@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
-use tacit_client_core::{AgreedWord, ContactId, ContactState, MessageId, Offer, Terms, WordAnswer};
+use tacit_client_core::{AgreedWord, ContactId, ContactState, MessageId, Offer, Terms};
 
 use super::bubbles::WARN;
 use super::composer::Composer;
@@ -13,6 +13,7 @@ use super::popup::{Popup, Sure, WordAsk};
 use super::state::Chat;
 use super::wrap::{lines, shorten, width};
 use crate::care::words;
+use crate::clock::Clock;
 use crate::escape;
 use crate::qr::{self, Qr};
 use crate::quote;
@@ -109,7 +110,9 @@ impl Chat {
                 let title = "In a crisis   Esc close   ↑ ↓ read on";
                 boxed(frame, area, title, &text_rows(&words::crisis(crisis), area), *scroll);
             }
-            Some(Popup::Word { word, ask, field, .. }) => draw_word(frame, area, *word, *ask, field, is_active),
+            Some(Popup::Word { word, ask, field, .. }) => {
+                draw_word(frame, area, (word, &self.clock), *ask, field, is_active);
+            }
         }
     }
 }
@@ -175,17 +178,19 @@ impl Chat {
 }
 
 /// The agreed word is typed without being shown.
-fn draw_word(frame: &mut Frame<'_>, area: Rect, word: AgreedWord, ask: WordAsk, field: &Composer, is_active: bool) {
-    let last = word.asked.map_or("", |asked| match asked.answer {
-        WordAnswer::None => "You asked, and they have not answered yet. ",
-        WordAnswer::Right => "They said the word. ",
-        WordAnswer::Wrong => "They did NOT say the word: reach them in another way before you write. ",
-        WordAnswer::Declined => "They did not want to say the word. ",
-    });
+fn draw_word(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    (word, clock): (&AgreedWord, &Clock),
+    ask: WordAsk,
+    field: &Composer,
+    is_active: bool,
+) {
+    let before: String = words::word(word, clock).into_iter().map(|line| format!("{line}\n")).collect();
     let hidden = Composer::with("•".repeat(field.text().chars().count()));
     match ask {
         WordAsk::Ask => {
-            let text = format!("{last}Enter asks them for the word that you agreed on. S sets another one.");
+            let text = format!("{before}Enter asks them for the word that you agreed on. S sets another one.");
             boxed(frame, area, "Is it you?   Esc close", &text_rows(&text, area), 0);
         }
         WordAsk::Set => {

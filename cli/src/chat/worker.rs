@@ -241,13 +241,23 @@ impl<T: Fn(Input) + Clone + Send + 'static> Bench<T> {
                 let word = client.agreed_word(contact.clone())?;
                 (self.tell)(Input::Word { contact, word });
             }
-            Effect::SetWord(contact, word) => client.set_agreed_word(contact, Some(word.0))?,
+            Effect::SetWord(contact, word) => {
+                client.set_agreed_word(contact, Some(word.0))?;
+                (self.tell)(Input::Said("The word is set on this device.".into()));
+            }
             Effect::AskWord(contact) => {
                 client.ask_word(contact.clone())?;
+                (self.tell)(Input::Said("You asked for the word. Their answer shows here when it comes.".into()));
                 self.stale.insert(contact);
             }
             Effect::AnswerWord(contact, word) => {
+                let said = if word.is_some() {
+                    "You answered. Only their device knows whether it was the word."
+                } else {
+                    "You declined, and they are told."
+                };
                 client.answer_word(contact.clone(), word.map(|word| word.0))?;
+                (self.tell)(Input::Said(said.into()));
                 self.stale.insert(contact);
                 self.are_contacts_stale = true;
             }
