@@ -55,7 +55,10 @@ pub(crate) fn transfer_words(transfer: TransferState) -> String {
 /// A file, in a line.
 pub(crate) fn attachment(attachment: &Attachment) -> String {
     let voice = attachment.duration_ms.map_or(String::new(), |ms| format!("voice note of {} s, ", ms.div_ceil(1_000)));
-    let transfer = transfer_words(attachment.transfer);
+    let transfer = match attachment.transfer {
+        TransferState::UnderWay { done, of } => format!("{} %", percent(done, of)),
+        transfer => transfer_words(transfer),
+    };
     let (name, media_type) = (escape::line(&attachment.name), escape::line(&attachment.media_type));
     format!("({voice}file {name}, {media_type}, {}: {transfer})", size(attachment.size))
 }

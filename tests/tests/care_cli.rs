@@ -249,7 +249,11 @@ fn notifications_say_as_much_as_the_owner_allowed_and_unread_messages_age() {
 #[test]
 fn outside_office_hours_a_notification_is_held_unless_the_contact_is_marked() {
     let pair = Pair::new();
-    pair.practice.ok(&["practice", "away", "--until", "2099-12-31", "--note", "Leave"]);
+    // Open for an hour, three days from now.
+    let days = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() / 86_400 + 3;
+    let day = ["thu", "fri", "sat", "sun", "mon", "tue", "wed"][(days % 7) as usize];
+    let hours = CARD.replace("Europe/Zurich", "UTC").replace("mon-fri 09:00-17:00", &format!("{day} 10:00-11:00"));
+    pair.practice.ok(&["practice", "set", &pair.file("hours.json", &hours)]);
     let settings = pair.practice.ok(&["notifications", "settings", "--quiet", "office"]);
     assert_eq!(settings[0]["quiet"], "office");
     pair.sync();
@@ -265,6 +269,7 @@ fn outside_office_hours_a_notification_is_held_unless_the_contact_is_marked() {
         }
     }
     assert_eq!((held.len(), &held[0]["held"]), (1, &json!(1)), "{held:?}");
+    assert_eq!(held[0]["again_at"], json!((days * 24 + 10) * 3_600_000));
     let screen = pair.practice.screen(&["notifications"]);
     assert!(screen.starts_with("1 held"), "{screen}");
     // Nothing is lost by being held: once its contact is marked it is due, once.

@@ -87,7 +87,7 @@ fn file(attachment: &Attachment, most: usize) -> Vec<String> {
     let name = escape::line(&attachment.name);
     let mut rows = lines(&format!("{what}: {name}"), most);
     let (media_type, size) = (escape::line(&attachment.media_type), describe::size(attachment.size));
-    rows.extend(lines(&format!("{media_type}, {size}"), most));
+    rows.extend(lines(&format!("{size}, {media_type}"), most));
     match attachment.transfer {
         TransferState::UnderWay { done, of } => {
             let percent = describe::percent(done, of);
@@ -297,7 +297,7 @@ mod tests {
         };
         let sent = Message { content: Content::Attachment(file), ..message(Direction::Out, "", Outcome::Delivered) };
         let rows = seen(&[sent], 44);
-        assert!(rows[1].ends_with("file: report.pdf") && rows[2].ends_with("application/pdf, 2.4 MB"), "{rows:?}");
+        assert!(rows[1].ends_with("file: report.pdf") && rows[2].ends_with("2.4 MB, application/pdf"), "{rows:?}");
         assert!(rows[3].contains("████░░░░░░ 45 %"), "{rows:?}");
     }
 

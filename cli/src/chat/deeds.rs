@@ -11,14 +11,15 @@ use super::state::{Effect, Input, Purpose};
 use crate::commands::new_attachment;
 use crate::failure::Failure;
 
-/// Writes a text, of whatever purpose. What could not be queued is given back.
-pub(super) fn write(client: &Client, contact: ContactId, purpose: Purpose, text: String) -> Result<(), Input> {
+/// Writes a text, of whatever purpose. Returns what to tell if it could not be queued.
+pub(super) fn write(client: &Client, contact: ContactId, purpose: Purpose, text: String) -> Option<Input> {
     let written = match &purpose {
         Purpose::New => client.send(contact.clone(), text.clone()).map(drop).map_err(Failure::from),
         Purpose::Reply(to) => client.reply(contact.clone(), to.clone(), text.clone()).map(drop).map_err(Failure::from),
         Purpose::Edit(message) => client.edit(message.clone(), text.clone()).map_err(Failure::from),
     };
-    written.map_err(|failure| Input::NotSent { contact, purpose, text, problem: failure.to_string() })
+    let problem = written.err()?.to_string();
+    Some(Input::NotSent { contact, purpose, text, problem })
 }
 
 /// Queues a file.

@@ -238,9 +238,9 @@ impl Chat {
         } else if written > MAX_TEXT * 4 / 5 {
             format!(" {} bytes left ", MAX_TEXT - written)
         } else if let (Purpose::Reply(id), None) = (&conversation.purpose, conversation.chosen()) {
-            about("answering", id, "· Esc: not")
+            about("answering", id, "· Esc stops")
         } else if let (Purpose::Edit(id), None) = (&conversation.purpose, conversation.chosen()) {
-            about("editing", id, "· Esc: not")
+            about("editing", id, "· Esc stops")
         } else if conversation.scroll > 0 && conversation.chosen().is_none() {
             " more below: PageDown ".into()
         } else {

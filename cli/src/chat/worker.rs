@@ -152,7 +152,7 @@ impl<T: Fn(Input) + Clone + Send + 'static> Bench<T> {
     }
 
     fn write(&mut self, contact: ContactId, purpose: Purpose, text: String) {
-        if let Err(not_sent) = deeds::write(&self.client, contact.clone(), purpose, text) {
+        if let Some(not_sent) = deeds::write(&self.client, contact.clone(), purpose, text) {
             (self.tell)(not_sent);
         }
         self.stale.insert(contact);

@@ -57,7 +57,7 @@ fn a_reply_says_what_it_answers_while_it_is_written() {
     key(&mut chat, KeyCode::Char('r'));
     write(&mut chat, "long");
     let drawn = screen(&mut chat, 80, 24);
-    assert!(drawn.contains("answering Anna: How was your week? · Esc: not"), "{drawn}");
+    assert!(drawn.contains("answering Anna: How was your week? · Esc stops"), "{drawn}");
     let purpose = Purpose::Reply(id(1));
     let text = "long".to_owned();
     let sent = Effect::WriteAbout { contact: "a".into(), purpose: purpose.clone(), text: text.clone() };
