@@ -51,6 +51,14 @@ impl Clock {
         self.zoned(at).strftime("%A, %-d %B, %H:%M").to_string()
     }
 
+    /// Whose times these are.
+    pub(crate) fn whose(&self) -> String {
+        match self.0.iana_name() {
+            Some(zone) => format!("(Times in the time zone of this device, {zone}.)"),
+            None => "(Times in the time zone of this device.)".into(),
+        }
+    }
+
     /// The day that it is here, as `2025-03-03`.
     pub(crate) fn today(&self) -> String {
         self.zoned(now()).date().to_string()

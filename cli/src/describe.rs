@@ -41,7 +41,7 @@ pub(crate) const fn transfer_code(transfer: TransferState) -> &'static str {
 /// How far a file is.
 pub(crate) fn transfer_words(transfer: TransferState) -> String {
     match transfer {
-        TransferState::UnderWay { done, of } => format!("{done} of {of} bytes"),
+        TransferState::UnderWay { done, of } => format!("{} % of {}", percent(done, of), size(of)),
         TransferState::Whole => "whole".into(),
         TransferState::CancelledByUs => "cancelled here".into(),
         TransferState::CancelledByPeer => "cancelled by the other side".into(),
@@ -55,9 +55,26 @@ pub(crate) fn transfer_words(transfer: TransferState) -> String {
 /// A file, in a line.
 pub(crate) fn attachment(attachment: &Attachment) -> String {
     let voice = attachment.duration_ms.map_or(String::new(), |ms| format!("voice note of {} s, ", ms.div_ceil(1_000)));
-    let transfer = transfer_words(attachment.transfer);
+    let transfer = match attachment.transfer {
+        TransferState::UnderWay { done, of } => format!("{} %", percent(done, of)),
+        transfer => transfer_words(transfer),
+    };
     let (name, media_type) = (escape::line(&attachment.name), escape::line(&attachment.media_type));
-    format!("({voice}file {name}, {media_type}, {} bytes: {transfer})", attachment.size)
+    format!("({voice}file {name}, {media_type}, {}: {transfer})", size(attachment.size))
+}
+
+/// How much of a file is there. Only all of it is 100 %.
+pub(crate) const fn percent(done: u64, of: u64) -> u64 {
+    if of == 0 || done >= of { 100 } else { (done as u128 * 100 / of as u128) as u64 }
+}
+
+/// A size, as people read it: `12.3 MB`.
+pub(crate) fn size(bytes: u64) -> String {
+    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        None => format!("{bytes} bytes"),
+        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+    }
 }
 
 /// A state, for scripts.
@@ -150,11 +167,7 @@ pub(crate) const fn ended(why: EndedWhy) -> &'static str {
 
 /// What else there is to say of a text, after it.
 pub(crate) fn marks(message: &Message) -> String {
-    let marks = [
-        (message.reply_to.is_some(), " (a reply)"),
-        (message.edited, " (edited)"),
-        (message.withdrawn, " (withdrawn by them; your retention keeps it)"),
-    ];
+    let marks = [(message.edited, " (edited)"), (message.withdrawn, " (withdrawn by them; your retention keeps it)")];
     marks.into_iter().filter(|(is_so, _)| *is_so).map(|(_, words)| words).collect()
 }
 

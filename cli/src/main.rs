@@ -19,6 +19,7 @@ mod output;
 mod passphrase;
 mod pick;
 mod qr;
+mod quote;
 mod record;
 mod session;
 

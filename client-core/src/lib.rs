@@ -24,6 +24,7 @@ mod life_cycle;
 mod lock;
 mod net;
 mod network;
+mod new_file;
 mod note;
 mod notifications;
 mod pairing;
@@ -44,7 +45,7 @@ mod types;
 mod testing;
 
 pub use backup::{BackupSecret, BackupSecretKind, recovery_words};
-pub use care::agreed_word::{AgreedWord, Asked, WordAnswer};
+pub use care::agreed_word::{AgreedWord, Asked, Given, WordAnswer};
 pub use care::consent_file::{CheckedConsent, ConsentFileError, check_consent};
 pub use care::crisis_card::{
     CrisisCall, CrisisCard, CrisisReason, CrisisText, SignedCrisisCard, crisis_reason, crisis_text, default_crisis_text,

@@ -20,7 +20,8 @@ const CARD: &str = r#"{
     "zone": "Europe/Zurich",
     "hours": ["mon-fri 09:00-17:00"],
     "response": "1 working day",
-    "policy": "For appointments."
+    "policy": "For appointments.",
+    "cover": "Dr. Cover"
 }"#;
 
 const CRISIS: &str = r#"[
@@ -85,7 +86,8 @@ fn hours_and_the_crisis_card_are_told_before_and_after_sending() {
             "availability": "closed",
             "opens": 1_780_902_000_000_u64,
             "answer_by": 1_781_017_200_000_u64,
-            "policy": "For appointments."
+            "policy": "For appointments.",
+            "cover": "Dr. Cover"
         })]
     );
     let morning = pair.client.ok(&["hours", "Practice", "--at", "2026-06-05T10:00:00+02:00"]);
@@ -201,7 +203,18 @@ fn the_agreed_word_is_asked_for_and_never_stands_on_a_command_line() {
         pair.client.ok(&["word", "Practice", "--answer", "--word-file", file]);
         pair.sync();
         assert_eq!(pair.practice.ok(&["word", "Anna"])[0]["answer"], answer);
+        assert_eq!(pair.client.ok(&["word", "Practice"])[0]["given"], "answered");
     }
+    // The other way round: what was said before does not stand last after a decline.
+    pair.client.ok(&["word", "Practice", "--set", "--word-file", &right]);
+    pair.client.ok(&["word", "Practice", "--ask"]);
+    pair.sync();
+    let declined = pair.practice.screen(&["word", "Anna", "--decline"]);
+    let said = declined.find("they said the word").expect("it was said before");
+    assert!(declined.find("you declined on").is_some_and(|at| at > said), "{declined}");
+    pair.sync();
+    let asked = pair.client.screen(&["word", "Practice"]);
+    assert!(asked.contains("they did not want to say the word"), "{asked}");
 }
 
 #[test]
@@ -234,6 +247,39 @@ fn notifications_say_as_much_as_the_owner_allowed_and_unread_messages_age() {
 }
 
 #[test]
+fn outside_office_hours_a_notification_is_held_unless_the_contact_is_marked() {
+    let pair = Pair::new();
+    // Open for an hour, three days from now.
+    let days = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() / 86_400 + 3;
+    let day = ["thu", "fri", "sat", "sun", "mon", "tue", "wed"][(days % 7) as usize];
+    let hours = CARD.replace("Europe/Zurich", "UTC").replace("mon-fri 09:00-17:00", &format!("{day} 10:00-11:00"));
+    pair.practice.ok(&["practice", "set", &pair.file("hours.json", &hours)]);
+    let settings = pair.practice.ok(&["notifications", "settings", "--quiet", "office"]);
+    assert_eq!(settings[0]["quiet"], "office");
+    pair.sync();
+    pair.practice.ok(&["notifications"]);
+    pair.client.ok(&["send", "Practice", "private"]);
+    // It is taken in by a command that marks nothing as read.
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        pair.practice.ok(&["resend", "Anna"]);
+        held = pair.practice.ok(&["notifications"]);
+        if !held.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((held.len(), &held[0]["held"]), (1, &json!(1)), "{held:?}");
+    assert_eq!(held[0]["again_at"], json!((days * 24 + 10) * 3_600_000));
+    let screen = pair.practice.screen(&["notifications"]);
+    assert!(screen.starts_with("1 held"), "{screen}");
+    // Nothing is lost by being held: once its contact is marked it is due, once.
+    pair.practice.ok(&["notifications", "mark", "Anna"]);
+    let due = pair.practice.ok(&["notifications"]);
+    assert_eq!((due.len(), &due[0]["words"], &due[0]["messages"]), (1, &json!("New message"), &json!(1)));
+    assert!(pair.practice.ok(&["notifications"]).is_empty());
+}
+
+#[test]
 fn who_only_ever_syncs_reads_pauses_and_farewells_and_is_shown_whom_to_call() {
     let pair = Pair::new();
     pair.practice.ok(&["pause", "Anna", "--words", "Back on Monday"]);
@@ -253,6 +299,7 @@ fn who_only_ever_syncs_reads_pauses_and_farewells_and_is_shown_whom_to_call() {
     pair.sync();
     let screen = pair.client.screen(&["send", "Practice", "Are you there?", "--wait", "none"]);
     assert!(screen.contains("Call for help.") && screen.contains("The line: 143"), "{screen}");
+    assert!(screen.contains("Times in the time zone of this device"), "{screen}");
 
     pair.practice.ok(&["discharge", "Anna", "--yes", "--words", "Go well"]);
     let printed = pair.client.ok(&["sync"]);

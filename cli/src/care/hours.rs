@@ -17,19 +17,17 @@ pub(super) fn run(session: &Session, args: &Hours, output: Output) -> Result<(),
         None => crate::clock::now(),
     };
     let has_ended = matches!(contact.state, ContactState::Ended(_));
-    let cover = session.client().contact_practice_card(contact.id.clone())?.map(|signed| signed.card.cover);
     let expectation = session.client().expectation(contact.id, at)?;
-    let mut text = words::expectation(&expectation, &session.clock);
+    let mut text = words::expectation_here(&expectation, &session.clock);
     if has_ended {
         text = "This conversation has ended: nobody reads it.".into();
     } else if text.is_empty() {
         text = "They did not say when they read messages.".into();
-    } else {
-        text.push_str(" (In the time zone of this device.)");
     }
-    if let Some(cover) = cover.filter(|cover| !has_ended && !cover.is_empty()) {
-        text.push_str("\nCovered by: ");
-        text.push_str(&escape::line(&cover));
+    let closed_cover = words::covered_when_closed(&expectation);
+    if !closed_cover.is_empty() {
+        text.push('\n');
+        text.push_str(&closed_cover);
     }
     if !expectation.policy.is_empty() {
         text.push('\n');

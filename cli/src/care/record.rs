@@ -21,6 +21,9 @@ pub(crate) struct Expected {
     answer_by: Option<u64>,
     #[serde(skip_serializing_if = "String::is_empty")]
     policy: String,
+    /// Who covers while it is closed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    cover: String,
 }
 
 #[derive(Serialize)]
@@ -39,6 +42,7 @@ impl From<Expectation> for Expected {
             away: None,
             answer_by: expectation.answer_by,
             policy: expectation.policy,
+            cover: expectation.cover,
         };
         match expectation.availability {
             Availability::Unknown => {}
@@ -188,6 +192,9 @@ pub(crate) struct WordLine {
     is_asked_for: bool,
     asked_at: Option<u64>,
     answer: Option<&'static str>,
+    /// When we answered their newest question, or declined to.
+    given_at: Option<u64>,
+    given: Option<&'static str>,
 }
 
 impl WordLine {
@@ -203,6 +210,8 @@ impl WordLine {
                 WordAnswer::Wrong => Some("wrong"),
                 WordAnswer::Declined => Some("declined"),
             }),
+            given_at: word.given.map(|given| given.at),
+            given: word.given.map(|given| if given.declined { "declined" } else { "answered" }),
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::args::Word;
 use super::exchange;
 use super::record::WordLine;
+use super::words;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::passphrase;
@@ -12,15 +13,15 @@ pub(super) fn run(session: &Session, args: &Word, output: Output) -> Result<(), 
     let client = session.client();
     let contact = session.pick(&args.contact)?.id;
     let what = args.what;
-    let word = || passphrase::word(args.word_file.as_deref());
+    let typed = || passphrase::word(args.word_file.as_deref());
     if what.set {
-        client.set_agreed_word(contact.clone(), Some(word()?))?;
+        client.set_agreed_word(contact.clone(), Some(typed()?))?;
     } else if what.forget {
         client.set_agreed_word(contact.clone(), None)?;
     } else if what.ask {
         client.ask_word(contact.clone())?;
     } else if what.answer {
-        client.answer_word(contact.clone(), Some(word()?))?;
+        client.answer_word(contact.clone(), Some(typed()?))?;
     } else if what.decline {
         client.answer_word(contact.clone(), None)?;
     }
@@ -30,17 +31,11 @@ pub(super) fn run(session: &Session, args: &Word, output: Output) -> Result<(), 
     let state = client.agreed_word(contact.clone())?;
     let record = WordLine::new(contact, state);
     output.answer(&record, || {
-        use tacit_client_core::WordAnswer;
-        let mut lines = vec![if state.is_set { "A word is set." } else { "No word is set." }];
+        let mut lines = vec![if state.is_set { "A word is set." } else { "No word is set." }.to_owned()];
+        lines.extend(words::word(&state, &session.clock));
         if state.is_asked_for {
-            lines.push("They ask for it: answer with --answer, or --decline.");
+            lines.push("They ask for it: answer with --answer, or --decline.".into());
         }
-        lines.extend(state.asked.map(|asked| match asked.answer {
-            WordAnswer::None => "You asked; they have not answered.",
-            WordAnswer::Right => "They said the word.",
-            WordAnswer::Wrong => "They did NOT say the word. Reach them in another way before you write.",
-            WordAnswer::Declined => "They did not want to say the word.",
-        }));
         lines.join("\n")
     })
 }

@@ -1,6 +1,8 @@
 //! When a practice reads and answers, in words for people.
 
-use tacit_client_core::{Availability, Away, CareState, Crisis, CrisisReason, Expectation, Offer, days_waited};
+use tacit_client_core::{
+    AgreedWord, Availability, Away, CareState, Crisis, CrisisReason, Expectation, Offer, WordAnswer, days_waited,
+};
 
 use crate::clock::Clock;
 use crate::escape;
@@ -19,6 +21,19 @@ pub(crate) fn availability(availability: &Availability, clock: &Clock) -> String
     }
 }
 
+/// Who covers while the practice is closed, in a sentence; empty where nobody does, or somebody else while it is away.
+fn cover(expectation: &Expectation) -> String {
+    match &expectation.availability {
+        Availability::Closed { away, .. } if away.as_ref().is_none_or(|away| away.cover.is_empty()) => {
+            match expectation.cover.as_str() {
+                "" => String::new(),
+                cover => format!("Covered by {}.", escape::line(cover)),
+            }
+        }
+        _ => String::new(),
+    }
+}
+
 fn why(away: &Away) -> String {
     let note = if away.note.is_empty() { String::new() } else { format!(": {}", escape::line(&away.note)) };
     let cover =
@@ -32,10 +47,49 @@ pub(crate) fn answer_by(expectation: &Expectation, clock: &Clock) -> String {
     expectation.answer_by.map(by).unwrap_or_default()
 }
 
-/// Both, in one line.
+/// What became of the questions for the agreed word, the newest last.
+pub(crate) fn word(word: &AgreedWord, clock: &Clock) -> Vec<String> {
+    let asked = word.asked.map(|asked| {
+        let what = match asked.answer {
+            WordAnswer::None => "they have not answered",
+            WordAnswer::Right => "they said the word",
+            WordAnswer::Wrong => "they did NOT say the word. Reach them in another way before you write",
+            WordAnswer::Declined => "they did not want to say the word",
+        };
+        (asked.at, format!("You asked on {}: {what}.", clock.moment(asked.at)))
+    });
+    let given = word.given.map(|given| {
+        let at = clock.moment(given.at);
+        let what = if given.declined {
+            format!("They asked, and you declined on {at}.")
+        } else {
+            format!("They asked, and you answered on {at}. Only their device knows whether it was the word.")
+        };
+        (given.at, what)
+    });
+    let mut lines: Vec<(u64, String)> = asked.into_iter().chain(given).collect();
+    lines.sort_by_key(|(at, _)| *at);
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
+/// All of it in one line, and whose times these are.
+pub(crate) fn expectation_here(expected: &Expectation, clock: &Clock) -> String {
+    let text = expectation(expected, clock);
+    if text.is_empty() { text } else { format!("{text} {}", clock.whose()) }
+}
+
+/// All of it, in one line.
 pub(crate) fn expectation(expectation: &Expectation, clock: &Clock) -> String {
-    let lines = [availability(&expectation.availability, clock), answer_by(expectation, clock)];
+    let lines = [availability(&expectation.availability, clock), cover(expectation), answer_by(expectation, clock)];
     lines.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// Who covers while the practice is closed, where that is not said already.
+pub(crate) fn covered_when_closed(expectation: &Expectation) -> String {
+    if expectation.cover.is_empty() || !cover(expectation).is_empty() {
+        return String::new();
+    }
+    format!("While it is closed: covered by {}.", escape::line(&expectation.cover))
 }
 
 /// What an invite offers besides the terms; empty if there is no card.
@@ -43,7 +97,9 @@ pub(crate) fn offered(offer: &Offer, clock: &Clock) -> String {
     let Some(card) = &offer.practice_card else { return String::new() };
     let mut rows = vec![escape::line(&card.practice)];
     let now = tacit_client_core::expectation(card, crate::clock::now());
-    rows.extend(Some(expectation(&now, clock)).filter(|line| !line.is_empty()));
+    rows.extend(Some(expectation_here(&now, clock)).filter(|line| !line.is_empty()));
+    // Whoever joins while it is open wants to know it too.
+    rows.extend(Some(covered_when_closed(&now)).filter(|line| !line.is_empty()));
     rows.extend(Some(escape::block(&card.policy)).filter(|policy| !policy.is_empty()));
     rows.join("\n")
 }
@@ -118,6 +174,8 @@ pub(crate) fn ageing(care: &CareState, now: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tacit_client_core::{Asked, Given};
+
     use super::*;
 
     #[test]
@@ -141,8 +199,42 @@ mod tests {
         ] {
             assert_eq!(availability(&state, &clock), text);
         }
-        let expected = Expectation { availability: Availability::Unknown, answer_by: Some(at), policy: String::new() };
-        assert_eq!(expectation(&expected, &clock), "An answer usually comes by Monday, 3 March, 11:22.");
+        let expected = |availability| Expectation {
+            availability,
+            answer_by: Some(at),
+            policy: String::new(),
+            cover: "Dr. Cover".into(),
+        };
+        assert_eq!(
+            expectation_here(&expected(Availability::Unknown), &clock),
+            "An answer usually comes by Monday, 3 March, 11:22. (Times in the time zone of this device, UTC.)"
+        );
+        assert_eq!(
+            expectation(&expected(Availability::Closed { opens: None, away: None }), &clock),
+            "Closed. Covered by Dr. Cover. An answer usually comes by Monday, 3 March, 11:22."
+        );
+        assert_eq!(
+            expectation(&expected(Availability::Closed { opens: None, away: away("", "Dr. Other") }), &clock),
+            "Closed. Covered by Dr. Other. An answer usually comes by Monday, 3 March, 11:22."
+        );
+    }
+
+    #[test]
+    fn what_happened_last_about_the_word_stands_last() {
+        let (clock, at) = (Clock::utc(), 1_741_000_920_000);
+        let asked = Some(Asked { at, answer: WordAnswer::Right });
+        let given = |at, declined| Some(Given { at, declined });
+        let state = |given| AgreedWord { is_set: true, is_asked_for: false, asked, given };
+        let after = word(&state(given(at + 60_000, true)), &clock);
+        assert_eq!(
+            after,
+            [
+                "You asked on Monday, 3 March, 11:22: they said the word.",
+                "They asked, and you declined on Monday, 3 March, 11:23."
+            ]
+        );
+        let before = word(&state(given(at - 60_000, false)), &clock);
+        assert!(before[0].contains("you answered on") && before[1].contains("they said the word"), "{before:?}");
     }
 
     #[test]

@@ -1,32 +1,52 @@
 //! A conversation as lines on the screen: theirs on the left, mine on the right, days and gaps in between.
 
+use std::collections::HashMap;
+use std::ops::Range;
+
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use tacit_client_core::{Content, Direction, Message, Note, Outcome};
+use tacit_client_core::{Attachment, Content, Direction, Message, MessageId, Note, Outcome, TransferState};
 
-use super::wrap::{lines, width};
+use super::wrap::{lines, shorten, width};
 use crate::clock::{Clock, shown_time};
 use crate::describe;
 use crate::escape;
 use crate::notes;
+use crate::quote;
 
 /// Quiet colours of the fixed colour cube, readable in dark and light themes. Nothing depends on them: sides and marks
 /// tell the same.
 const MINE: Style = Style::new().bg(Color::Indexed(24)).fg(Color::Indexed(231));
 const THEIRS: Style = Style::new().bg(Color::Indexed(238)).fg(Color::Indexed(231));
+/// Seen without colours too, by its edge.
+const CHOSEN: Style = Style::new().add_modifier(Modifier::REVERSED.union(Modifier::BOLD));
 pub(super) const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 pub(super) const WARN: Style = Style::new().fg(Color::Yellow).add_modifier(Modifier::BOLD);
 
 /// Below this width an outcome is its mark alone.
 const NARROW: usize = 40;
 
-/// The conversation in lines of so many columns, oldest first.
-pub(super) fn transcript(messages: &[Message], clock: &Clock, columns: usize) -> Vec<Line<'static>> {
+/// What of a conversation is shown, and how.
+pub(super) struct Scene<'a> {
+    pub(super) messages: &'a [Message],
+    /// What replies answer, where it is not among these messages.
+    pub(super) answered: &'a HashMap<MessageId, Message>,
+    /// The message that keys act on.
+    pub(super) chosen: Option<&'a MessageId>,
+    /// What the other side is called here.
+    pub(super) label: &'a str,
+    pub(super) clock: &'a Clock,
+    pub(super) columns: usize,
+}
+
+/// The conversation in lines, oldest first, and which of them are the chosen message.
+pub(super) fn transcript(scene: &Scene<'_>) -> (Vec<Line<'static>>, Option<Range<usize>>) {
+    let Scene { messages, clock, columns, .. } = *scene;
     let is_mine =
         |message: &Message| message.direction == Direction::Out && !matches!(message.content, Content::Note(_));
     let newest_of_mine = messages.iter().rposition(is_mine);
     let mut transcript = Vec::new();
-    let mut day = None;
+    let (mut day, mut chosen) = (None, None);
     for (n, message) in messages.iter().enumerate() {
         let at = shown_time(message);
         let date = clock.date(at);
@@ -40,11 +60,44 @@ pub(super) fn transcript(messages: &[Message], clock: &Clock, columns: usize) ->
         if let Content::Note(note) = &message.content {
             transcript.extend(note_rows(note, message, clock, columns));
         } else {
-            transcript.extend(bubble(message, clock, columns, newest_of_mine == Some(n)));
+            let first = transcript.len();
+            transcript.extend(bubble(message, scene, newest_of_mine == Some(n)));
+            if scene.chosen == Some(&message.id) {
+                chosen = Some(first..transcript.len());
+            }
         }
         transcript.push(Line::default());
     }
-    transcript
+    (transcript, chosen)
+}
+
+/// What a reply answers, in a row of its own.
+fn quote(message: &Message, scene: &Scene<'_>, most: usize) -> Option<String> {
+    let id = message.reply_to.as_ref()?;
+    let answered = scene.messages.iter().find(|other| other.id == *id).or_else(|| scene.answered.get(id));
+    Some(shorten(&format!("│ {}", quote::words(answered, scene.label)), most))
+}
+
+/// A file: what it is called, what it is, and how far it is.
+fn file(attachment: &Attachment, most: usize) -> Vec<String> {
+    let what = match attachment.duration_ms {
+        Some(ms) => format!("voice note of {} s", ms.div_ceil(1_000)),
+        None => "file".into(),
+    };
+    let name = escape::line(&attachment.name);
+    let mut rows = lines(&format!("{what}: {name}"), most);
+    let (media_type, size) = (escape::line(&attachment.media_type), describe::size(attachment.size));
+    rows.extend(lines(&format!("{size}, {media_type}"), most));
+    match attachment.transfer {
+        TransferState::UnderWay { done, of } => {
+            let percent = describe::percent(done, of);
+            let filled = usize::try_from(percent / 10).unwrap_or(0).min(10);
+            let bar = format!("{}{} {percent} %", "█".repeat(filled), "░".repeat(10 - filled));
+            rows.extend(lines(&bar, most));
+        }
+        transfer => rows.extend(lines(&describe::transfer_words(transfer), most)),
+    }
+    rows
 }
 
 /// What happened, in the middle: it is nobody's words.
@@ -59,14 +112,21 @@ fn centred(text: &str, columns: usize, style: Style) -> Line<'static> {
     Line::from(vec![Span::raw(" ".repeat(left)), Span::styled(text.to_owned(), style)])
 }
 
-fn bubble(message: &Message, clock: &Clock, columns: usize, is_newest: bool) -> Vec<Line<'static>> {
+fn bubble(message: &Message, scene: &Scene<'_>, is_newest: bool) -> Vec<Line<'static>> {
+    let Scene { clock, columns, .. } = *scene;
+    let is_chosen = scene.chosen == Some(&message.id);
     // A column of air on each side, and a margin on the other side that shows whose it is.
     let most = if columns < NARROW { columns.saturating_sub(4) } else { columns * 3 / 4 }.max(1);
     let mut rows = match &message.content {
         Content::Text(text) => lines(&(escape::block(text) + &describe::marks(message)), most),
-        Content::Attachment(attachment) => lines(&crate::describe::attachment(attachment), most),
+        Content::Attachment(attachment) => file(attachment, most),
         Content::Note(_) | Content::Unknown => lines("(something that only a newer version of Tacit can show)", most),
     };
+    let quote = quote(message, scene, most);
+    let has_quote = quote.is_some();
+    if let Some(quote) = quote {
+        rows.insert(0, quote);
+    }
     let foot = foot(message, clock, is_newest, columns < NARROW);
     match rows.last_mut() {
         Some(last) if width(last) + 2 + width(&foot) <= most => {
@@ -82,10 +142,20 @@ fn bubble(message: &Message, clock: &Clock, columns: usize, is_newest: bool) -> 
     };
     let right = |row: &str| widest.saturating_sub(width(row));
     rows.iter()
-        .map(|row| {
-            let text = match message.direction {
-                Direction::In => format!(" {row}{} ", " ".repeat(right(row))),
-                Direction::Out => format!(" {row}{} ", " ".repeat(right(row))),
+        .enumerate()
+        .map(|(n, row)| {
+            let edge = match (is_chosen, n) {
+                (true, 0) => '▶',
+                (true, _) => '▌',
+                (false, _) => ' ',
+            };
+            let text = format!("{edge}{row}{} ", " ".repeat(right(row)));
+            let style = if is_chosen {
+                CHOSEN
+            } else if has_quote && n == 0 {
+                style.add_modifier(Modifier::ITALIC)
+            } else {
+                style
             };
             Line::from(vec![Span::raw(" ".repeat(left)), Span::styled(text, style)])
         })
@@ -129,9 +199,13 @@ mod tests {
         }
     }
 
+    fn shown(messages: &[Message], columns: usize, chosen: Option<&MessageId>) -> Vec<Line<'static>> {
+        let (answered, clock) = (HashMap::new(), Clock::utc());
+        transcript(&Scene { messages, answered: &answered, chosen, label: "Anna", clock: &clock, columns }).0
+    }
+
     fn seen(messages: &[Message], columns: usize) -> Vec<String> {
-        let lines = transcript(messages, &Clock::utc(), columns);
-        lines.iter().map(|line| line.to_string().trim_end().to_owned()).collect()
+        shown(messages, columns, None).iter().map(|line| line.to_string().trim_end().to_owned()).collect()
     }
 
     #[test]
@@ -190,10 +264,49 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_shows_what_it_answers_and_says_so_if_that_is_gone() {
+        let asked = message(Direction::In, "How was your week?", Outcome::Read);
+        let reply = |to: &str| Message {
+            id: "0c".into(),
+            reply_to: Some(to.into()),
+            ..message(Direction::Out, "Better.", Outcome::Delivered)
+        };
+        let rows = seen(&[asked.clone(), reply("0a")], 44);
+        assert!(rows.iter().any(|row| row.ends_with("│ Anna: How was your week?")), "{rows:?}");
+        let rows = seen(&[asked, reply("0d")], 60);
+        assert!(rows.iter().any(|row| row.ends_with("│ a message that is not here any more")), "{rows:?}");
+    }
+
+    #[test]
+    fn the_chosen_message_is_marked_without_colours_too() {
+        let long = "one two three four five six seven eight nine ten eleven twelve";
+        let messages = [message(Direction::In, long, Outcome::Read)];
+        let rows: Vec<String> = shown(&messages, 44, Some(&"0a".into())).iter().map(Line::to_string).collect();
+        assert!(rows[1].starts_with("▶one two") && rows[2].starts_with('▌'), "{rows:?}");
+    }
+
+    #[test]
+    fn a_file_under_way_shows_how_far_it_is() {
+        let file = Attachment {
+            name: "report.pdf".into(),
+            media_type: "application/pdf".into(),
+            size: 2_400_000,
+            duration_ms: None,
+            has_thumbnail: false,
+            transfer: TransferState::UnderWay { done: 1_100_000, of: 2_400_000 },
+        };
+        let sent = Message { content: Content::Attachment(file), ..message(Direction::Out, "", Outcome::Delivered) };
+        let rows = seen(&[sent], 44);
+        assert!(rows[1].ends_with("file: report.pdf") && rows[2].ends_with("2.4 MB, application/pdf"), "{rows:?}");
+        assert!(rows[3].contains("████░░░░░░ 45 %"), "{rows:?}");
+    }
+
+    #[test]
     fn any_width_is_drawn() {
         let text = "你好 wide 👩‍👩‍👧 and a-very-long-word-that-does-not-fit\u{1b}[2J";
         for columns in 0..60 {
-            for row in transcript(&[message(Direction::Out, text, Outcome::Queued)], &Clock::utc(), columns) {
+            let chosen = "0a".to_owned();
+            for row in shown(&[message(Direction::Out, text, Outcome::Queued)], columns, Some(&chosen)) {
                 assert!(columns < 12 || row.width() <= columns.max(26), "{columns}: {row}");
                 assert!(!row.to_string().contains('\u{1b}'));
             }

@@ -1,18 +1,22 @@
 //! The picture of the chat.
 
+use std::ops::Range;
+
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Paragraph, Wrap};
-use tacit_client_core::{Contact, ContactState, MAX_TEXT, days_waited};
+use tacit_client_core::{Contact, ContactState, MAX_TEXT, MessageId, days_waited};
 
-use super::bubbles::{DIM, WARN, transcript};
-use super::state::{Chat, can_compose, can_write, is_paused, terms_wait_for_us};
+use super::bubbles::{DIM, Scene, WARN, transcript};
+use super::choose::{Deed, deeds};
+use super::state::{Chat, Conversation, Purpose, can_compose, can_write, is_paused, terms_wait_for_us};
 use super::wrap::{lines, shorten, width};
 use crate::care::words;
 use crate::describe;
 use crate::escape;
+use crate::quote;
 
 /// The smallest window that shows something useful.
 const LEAST: (u16, u16) = (20, 6);
@@ -38,6 +42,8 @@ const HINTS: [&str; 3] = [
     "Enter sends, Alt+Enter: new line",
     "Enter sends",
 ];
+/// After the help, where there is room.
+const MORE_KEYS: &str = " F7 choose F8 file";
 const EMPTY: &str = "No conversations yet.\n\nF4  join, with a link that you were given\nF3  invite somebody (therapists)\n\
                      F1  help";
 
@@ -108,8 +114,10 @@ impl Chat {
 
         self.seen.composer_columns = columns.saturating_sub(2).max(1);
         let draft = self.conversation().map(|conversation| conversation.draft.lay(self.seen.composer_columns));
+        let chosen = self.conversation().and_then(Conversation::chosen).map(|chosen| deeds(chosen, &contact));
         let most_rows = usize::from((area.height / 3).clamp(1, 6));
         let (foot, cursor) = match draft {
+            _ if chosen.is_some() => (deed_rows(&chosen.unwrap_or_default(), columns, most_rows), None),
             Some(laid) if can_compose(&contact) => {
                 let first = (laid.cursor.0 + 1).saturating_sub(most_rows);
                 let is_blank = laid.lines.iter().all(String::is_empty) && laid.lines.len() == 1;
@@ -139,7 +147,9 @@ impl Chat {
         .areas(area);
         frame.render_widget(Paragraph::new(head), head_area);
         self.draw_transcript(frame, middle);
-        frame.render_widget(Paragraph::new(Line::styled(self.rule(columns), DIM)), rule);
+        let is_about = self.conversation().is_some_and(|conversation| conversation.purpose != Purpose::New);
+        let style = if is_about { WARN } else { DIM };
+        frame.render_widget(Paragraph::new(Line::styled(self.rule(columns), style)), rule);
         frame.render_widget(Paragraph::new(foot), foot_area);
         if let (Some((row, column)), true) = (cursor, is_writing) {
             let x = foot_area.x.saturating_add(u16::try_from(column).unwrap_or(0)).min(area.right().saturating_sub(1));
@@ -150,11 +160,23 @@ impl Chat {
 
     fn draw_transcript(&mut self, frame: &mut Frame<'_>, area: Rect) {
         let rows = usize::from(area.height);
+        let label = self.contact().map(|contact| contact.label.clone()).unwrap_or_default();
         let conversation = self.selected.clone().and_then(|selected| self.conversations.get_mut(&selected));
         let Some(conversation) = conversation else { return };
-        let lines = transcript(&conversation.messages, &self.clock, usize::from(area.width));
+        let (lines, chosen) = transcript(&Scene {
+            messages: &conversation.messages,
+            answered: &conversation.answered,
+            chosen: conversation.chosen.as_ref(),
+            label: &label,
+            clock: &self.clock,
+            columns: usize::from(area.width),
+        });
         let most_scroll = lines.len().saturating_sub(rows);
         conversation.scroll = conversation.scroll.min(most_scroll);
+        // The chosen one stays in sight; of one that is taller than the window, its beginning.
+        if let Some(chosen) = chosen {
+            conversation.scroll = keep_in_sight(conversation.scroll, &chosen, lines.len(), rows);
+        }
         let first = most_scroll - conversation.scroll;
         let visible: Vec<Line<'static>> = lines.into_iter().skip(first).take(rows).collect();
         // A short conversation lies at the bottom, where the next message appears.
@@ -204,11 +226,22 @@ impl Chat {
     fn rule(&self, columns: usize) -> String {
         let Some(conversation) = self.conversation() else { return String::new() };
         let written = conversation.draft.text().len();
+        let about = |what: &str, id: &MessageId, esc: &str| {
+            let known = conversation.messages.iter().find(|message| message.id == *id);
+            let label = self.contact().map(|contact| contact.label.as_str()).unwrap_or_default();
+            let answered = quote::words(known.or_else(|| conversation.answered.get(id)), label);
+            let room = columns.saturating_sub(width(what) + width(esc) + 4).max(1);
+            format!(" {what} {} {esc} ", shorten(&answered, room))
+        };
         let note = if written > MAX_TEXT {
             format!(" {} bytes too long ", written - MAX_TEXT)
         } else if written > MAX_TEXT * 4 / 5 {
             format!(" {} bytes left ", MAX_TEXT - written)
-        } else if conversation.scroll > 0 {
+        } else if let (Purpose::Reply(id), None) = (&conversation.purpose, conversation.chosen()) {
+            about("answering", id, "· Esc stops")
+        } else if let (Purpose::Edit(id), None) = (&conversation.purpose, conversation.chosen()) {
+            about("editing", id, "· Esc stops")
+        } else if conversation.scroll > 0 && conversation.chosen().is_none() {
             " more below: PageDown ".into()
         } else {
             String::new()
@@ -222,6 +255,11 @@ impl Chat {
             let mut rows = lines(&escape::line(&self.problem), columns);
             rows.truncate(most_rows);
             return rows.into_iter().map(|row| Line::styled(row, BAD)).collect();
+        }
+        if !self.news.is_empty() {
+            let mut rows = lines(&escape::line(&self.news), columns);
+            rows.truncate(most_rows);
+            return rows.into_iter().map(|row| Line::styled(row, BOLD)).collect();
         }
         let connection = describe::connection(&self.connection);
         let is_unverified = self.contact().is_some_and(|contact| can_write(contact) && !contact.verified);
@@ -254,8 +292,19 @@ impl Chat {
                 row.push_span(Span::styled(shorten(&text, columns), style));
             }
         }
+        let can_act = self.contact().is_some_and(can_write);
+        if let Some(row) = rows.last_mut().filter(|row| can_act && row.width() + width(MORE_KEYS) <= columns) {
+            row.push_span(Span::styled(MORE_KEYS, DIM));
+        }
         rows
     }
+}
+
+/// The scroll, in rows up from the newest, that shows these lines; the nearest to the scroll before.
+fn keep_in_sight(scroll: usize, lines: &Range<usize>, count: usize, rows: usize) -> usize {
+    let first = count.saturating_sub(rows).saturating_sub(scroll);
+    let first = first.max(lines.end.saturating_sub(rows)).min(lines.start);
+    count.saturating_sub(rows).saturating_sub(first)
 }
 
 /// The first of these texts that fits; the last is cut if it must be.
@@ -291,6 +340,24 @@ fn pinned(contact: &Contact, columns: usize) -> Vec<Line<'static>> {
     let plain = |warning: &&String| !warning.starts_with("Unverified:");
     let rows = warnings.iter().filter(plain).flat_map(|warning| lines(warning, columns));
     rows.take(4).map(|row| Line::styled(row, WARN)).collect()
+}
+
+/// What can be done with the chosen message, in place of what is being written.
+fn deed_rows(deeds: &[Deed], columns: usize, most_rows: usize) -> Vec<Line<'static>> {
+    let keys = deeds.iter().map(|deed| deed.label()).chain(["↑ ↓ other message", "Esc back"]);
+    let mut rows = vec![String::new()];
+    for key in keys {
+        let Some(row) = rows.last_mut() else { break };
+        if row.is_empty() {
+            row.push_str(key);
+        } else if width(row) + 3 + width(key) <= columns {
+            row.push_str("   ");
+            row.push_str(key);
+        } else {
+            rows.push(key.to_owned());
+        }
+    }
+    rows.into_iter().take(most_rows.max(2)).map(|row| Line::styled(shorten(&row, columns), BOLD)).collect()
 }
 
 /// Why nothing can be written, and what can be done instead.

@@ -2,9 +2,12 @@
 //! effects out on the client; the loop here only passes things on.
 
 mod bubbles;
+mod choose;
 mod composer;
+mod deeds;
 mod draw;
 mod keys;
+mod paths;
 mod popup;
 mod popup_draw;
 pub(crate) mod screen;
@@ -22,6 +25,7 @@ pub(crate) use self::keys::read_terminal;
 pub(crate) use self::screen::Screen;
 pub(crate) use self::state::{Chat, Effect, Input, Leave};
 pub(crate) use self::worker::Worker;
+pub(crate) use self::wrap::shorten;
 use crate::args;
 use crate::failure::Failure;
 use crate::output::Output;

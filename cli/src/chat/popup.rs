@@ -1,7 +1,7 @@
 //! What lies over the chat, and the keys that it takes.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
-use tacit_client_core::{AgreedWord, ContactId, Crisis, Offer, Terms};
+use tacit_client_core::{AgreedWord, ContactId, Crisis, MessageId, Offer, Terms};
 
 use super::composer::Composer;
 use super::state::{Chat, Effect, Secret};
@@ -11,7 +11,7 @@ use crate::qr::Qr;
 #[derive(Clone, Debug)]
 pub(super) enum Popup {
     /// Keys and marks.
-    Help,
+    Help { scroll: usize },
     /// The safety words, to be compared.
     Words { contact: ContactId, words: Vec<String> },
     /// Asks whom to invite.
@@ -28,8 +28,23 @@ pub(super) enum Popup {
     Terms { contact: ContactId, terms: Terms, scroll: usize },
     /// The agreed word: to be set, asked for or answered with.
     Word { contact: ContactId, word: AgreedWord, ask: WordAsk, field: Composer },
+    /// Asks which file to send.
+    AttachWhich { contact: ContactId, field: Composer },
+    /// Asks where to write a file.
+    SaveAs { message: MessageId, field: Composer },
+    /// Asks before something that cannot be taken back.
+    Sure { contact: ContactId, message: MessageId, what: Sure },
     /// Something to know.
     Say(&'static str),
+}
+
+/// What cannot be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sure {
+    /// A text is deleted on both sides.
+    Withdraw,
+    /// A file goes no further.
+    Cancel,
 }
 
 /// What is to be done about the agreed word.
@@ -62,15 +77,24 @@ impl Popup {
     /// The rows that are scrolled past, where there is something to read.
     const fn scroll(&mut self) -> Option<&mut usize> {
         match self {
-            Self::Offer { scroll, .. } | Self::Terms { scroll, .. } | Self::Crisis { scroll, .. } => Some(scroll),
+            Self::Help { scroll }
+            | Self::Offer { scroll, .. }
+            | Self::Terms { scroll, .. }
+            | Self::Crisis { scroll, .. } => Some(scroll),
             _ => None,
         }
+    }
+
+    /// Whether a path is being written.
+    pub(super) const fn is_path(&self) -> bool {
+        matches!(self, Self::AttachWhich { .. } | Self::SaveAs { .. })
     }
 
     /// The field that is being written in, if there is one.
     pub(super) const fn field(&mut self) -> Option<&mut Composer> {
         match self {
             Self::InviteWhom(field) | Self::JoinWhich(field) => Some(field),
+            Self::AttachWhich { field, .. } | Self::SaveAs { field, .. } => Some(field),
             Self::Word { field, ask: WordAsk::Set | WordAsk::Answer, .. } => Some(field),
             _ => None,
         }
@@ -109,7 +133,37 @@ impl Chat {
                     false
                 }
             }
-            (Popup::InviteWhom(field) | Popup::JoinWhich(field), _) => {
+            (Popup::AttachWhich { field, .. } | Popup::SaveAs { field, .. }, KeyCode::Enter)
+                if field.text().trim().is_empty() =>
+            {
+                true
+            }
+            (Popup::AttachWhich { contact, field }, KeyCode::Enter) => {
+                effects.push(Effect::Attach { contact: contact.clone(), path: field.take() });
+                false
+            }
+            (Popup::SaveAs { message, field, .. }, KeyCode::Enter) => {
+                effects.push(Effect::Save { message: message.clone(), path: field.take() });
+                self.stop_choosing();
+                false
+            }
+            (Popup::Sure { contact, message, what }, KeyCode::Char('y' | 'Y')) => {
+                let (contact, message) = (contact.clone(), message.clone());
+                effects.push(match what {
+                    Sure::Withdraw => Effect::Withdraw { contact, message },
+                    Sure::Cancel => Effect::CancelFile { contact, message },
+                });
+                self.stop_choosing();
+                false
+            }
+            (Popup::Sure { .. }, KeyCode::Char('n' | 'N')) => false,
+            (
+                Popup::InviteWhom(field)
+                | Popup::JoinWhich(field)
+                | Popup::AttachWhich { field, .. }
+                | Popup::SaveAs { field, .. },
+                _,
+            ) => {
                 field.edit(key, usize::MAX);
                 true
             }
@@ -141,7 +195,7 @@ impl Chat {
                 }
                 true
             }
-            (Popup::Help | Popup::Say(_), KeyCode::Enter) => false,
+            (Popup::Help { .. } | Popup::Say(_), KeyCode::Enter) => false,
             _ => true,
         };
         if stays {

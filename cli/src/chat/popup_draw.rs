@@ -5,16 +5,18 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
-use tacit_client_core::{AgreedWord, ContactId, ContactState, Offer, Terms, WordAnswer};
+use tacit_client_core::{AgreedWord, ContactId, ContactState, MessageId, Offer, Terms};
 
 use super::bubbles::WARN;
 use super::composer::Composer;
-use super::popup::{Popup, WordAsk};
+use super::popup::{Popup, Sure, WordAsk};
 use super::state::Chat;
 use super::wrap::{lines, shorten, width};
 use crate::care::words;
+use crate::clock::Clock;
 use crate::escape;
 use crate::qr::{self, Qr};
+use crate::quote;
 
 /// Wider than this, text is tiring to read.
 const WIDEST: u16 = 72;
@@ -29,7 +31,11 @@ F3           invite somebody
 F4           join by a link
 F5           crisis card: what to do, whom to call
 F6           is it you? the agreed word
-Esc          close this
+F7, Ctrl+P   choose a message: ↑ ↓ another, then
+             R reply, E edit, W withdraw on both sides,
+             S save its file, C cancel its file
+F8           send a file
+Esc          close this; back to a new message
 Ctrl+Q       leave
 
 …   queued on this device
@@ -39,7 +45,7 @@ Ctrl+Q       leave
 ✗   refused: it will not be sent
 !Name  unverified contact
 
-Alt+1 to Alt+6 are F1 to F6.";
+Alt+1 to Alt+8 are F1 to F8.";
 
 const COMPARE: &str = "Read these words to each other, in person or by phone. If all twelve are the same on both sides, \
                        nobody is in between.";
@@ -51,17 +57,32 @@ const AS_TEXT: &str =
 const NO_ROOM: &str = "For one person only. The QR code needs a larger window.  Esc close";
 const NOT_OPEN: &str = "Not yet: the relay was not reached, so this does not work before it was.  Esc close";
 
+const WITHDRAW: &str = "It is deleted on both sides, unless they said that they keep what is written. They may have read \
+                        it.\n\nY withdraw it   Esc keep it";
+const CANCEL: &str = "It goes no further, and what had come of it is erased on both sides.\n\nY cancel it   Esc go on";
+
 impl Chat {
     pub(super) fn draw_popup(&self, frame: &mut Frame<'_>, area: Rect, is_active: bool) {
         match &self.popup {
             None => {}
-            Some(Popup::Help) => boxed(frame, area, "Help", &text_rows(HELP, area), 0),
+            Some(Popup::Help { scroll }) => {
+                boxed(frame, area, "Help   Esc close   ↑ ↓ read on", &text_rows(HELP, area), *scroll);
+            }
+            Some(Popup::AttachWhich { contact, field }) => {
+                let title = format!("Send a file to {}   Esc close", self.label_of(contact));
+                let ask = "Type the file's path, or drop it here. Enter sends it.";
+                draw_field(frame, area, &title, ask, field, is_active);
+            }
+            Some(Popup::SaveAs { field, .. }) => {
+                let ask = "Where to? It leaves the encrypted store by this: whoever can read that folder can read it. A \
+                           file that is there is not replaced.";
+                draw_field(frame, area, "Save the file   Esc close", ask, field, is_active);
+            }
+            Some(Popup::Sure { message, what, .. }) => self.draw_sure(frame, area, message, *what),
             Some(Popup::Say(text)) => boxed(frame, area, "Esc closes", &text_rows(text, area), 0),
             Some(Popup::Words { contact, words }) => {
-                let contact = self.contacts.iter().find(|known| known.id == *contact);
-                let is_verified = contact.is_some_and(|contact| contact.verified);
-                let label = contact.map_or_else(String::new, |contact| escape::line(&contact.label));
-                let title = format!("Safety words with {label}");
+                let is_verified = self.contacts.iter().any(|known| known.id == *contact && known.verified);
+                let title = format!("Safety words with {}", self.label_of(contact));
                 boxed(frame, area, &title, &words_rows(words, is_verified, area), 0);
             }
             Some(Popup::InviteWhom(field)) => {
@@ -89,7 +110,9 @@ impl Chat {
                 let title = "In a crisis   Esc close   ↑ ↓ read on";
                 boxed(frame, area, title, &text_rows(&words::crisis(crisis), area), *scroll);
             }
-            Some(Popup::Word { word, ask, field, .. }) => draw_word(frame, area, *word, *ask, field, is_active),
+            Some(Popup::Word { word, ask, field, .. }) => {
+                draw_word(frame, area, (word, &self.clock), *ask, field, is_active);
+            }
         }
     }
 }
@@ -118,6 +141,23 @@ fn words_rows(words: &[String], is_verified: bool, area: Rect) -> Vec<Line<'stat
 }
 
 impl Chat {
+    fn label_of(&self, contact: &ContactId) -> String {
+        let contact = self.contacts.iter().find(|known| known.id == *contact);
+        contact.map_or_else(String::new, |contact| escape::line(&contact.label))
+    }
+
+    /// Asks before a text is withdrawn or a file cancelled, and shows which.
+    fn draw_sure(&self, frame: &mut Frame<'_>, area: Rect, message: &MessageId, what: Sure) {
+        let label = self.contact().map(|contact| contact.label.as_str()).unwrap_or_default();
+        let message = self.conversation().and_then(|shown| shown.messages.iter().find(|known| known.id == *message));
+        let quoted = quote::words(message, label);
+        let (title, text) = match what {
+            Sure::Withdraw => ("Withdraw this message?", WITHDRAW),
+            Sure::Cancel => ("Cancel this file?", CANCEL),
+        };
+        boxed(frame, area, title, &text_rows(&format!("{quoted}\n\n{text}"), area), 0);
+    }
+
     fn offer_rows(&self, offer: &Offer, area: Rect) -> Vec<Line<'static>> {
         let from = escape::line(&offer.from);
         let card = words::offered(offer, &self.clock);
@@ -127,8 +167,7 @@ impl Chat {
     }
 
     fn terms_rows(&self, contact: &ContactId, terms: &Terms, area: Rect) -> Vec<Line<'static>> {
-        let contact = self.contacts.iter().find(|known| known.id == *contact);
-        let label = contact.map_or_else(String::new, |contact| escape::line(&contact.label));
+        let label = self.label_of(contact);
         let asks = format!(
             "{label} changed the terms (version {}). You can read what comes; to write, agree to them first. To end the \
              conversation instead: tacit end",
@@ -139,17 +178,19 @@ impl Chat {
 }
 
 /// The agreed word is typed without being shown.
-fn draw_word(frame: &mut Frame<'_>, area: Rect, word: AgreedWord, ask: WordAsk, field: &Composer, is_active: bool) {
-    let last = word.asked.map_or("", |asked| match asked.answer {
-        WordAnswer::None => "You asked, and they have not answered yet. ",
-        WordAnswer::Right => "They said the word. ",
-        WordAnswer::Wrong => "They did NOT say the word: reach them in another way before you write. ",
-        WordAnswer::Declined => "They did not want to say the word. ",
-    });
+fn draw_word(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    (word, clock): (&AgreedWord, &Clock),
+    ask: WordAsk,
+    field: &Composer,
+    is_active: bool,
+) {
+    let before: String = words::word(word, clock).into_iter().map(|line| format!("{line}\n")).collect();
     let hidden = Composer::with("•".repeat(field.text().chars().count()));
     match ask {
         WordAsk::Ask => {
-            let text = format!("{last}Enter asks them for the word that you agreed on. S sets another one.");
+            let text = format!("{before}Enter asks them for the word that you agreed on. S sets another one.");
             boxed(frame, area, "Is it you?   Esc close", &text_rows(&text, area), 0);
         }
         WordAsk::Set => {

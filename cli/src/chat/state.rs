@@ -51,8 +51,14 @@ pub(crate) enum Input {
     Terms { contact: ContactId, terms: Terms },
     /// How it stands with the agreed word, which was asked for.
     Word { contact: ContactId, word: AgreedWord },
-    /// A message could not be queued.
-    NotSent { contact: ContactId, text: String, problem: String },
+    /// Messages that replies answer, and that are in no page; none where it is gone.
+    Answered { contact: ContactId, messages: Vec<(MessageId, Option<Message>)> },
+    /// A text could not be queued.
+    NotSent { contact: ContactId, purpose: Purpose, text: String, problem: String },
+    /// A file was copied, and goes.
+    FileQueued(ContactId),
+    /// Something was done.
+    Said(String),
     /// Something else could not be done.
     Failed(String),
 }
@@ -68,6 +74,16 @@ pub(crate) enum Effect {
     MarkRead(ContactId),
     /// Send a text.
     Send { contact: ContactId, text: String },
+    /// Answer a message, or change a text of ours.
+    WriteAbout { contact: ContactId, purpose: Purpose, text: String },
+    /// Delete a text of ours on both sides.
+    Withdraw { contact: ContactId, message: MessageId },
+    /// Send a file; its path as it was typed.
+    Attach { contact: ContactId, path: String },
+    /// Write a file to the disk.
+    Save { message: MessageId, path: String },
+    /// Cancel a file that is under way.
+    CancelFile { contact: ContactId, message: MessageId },
     /// Give the safety words.
     Words(ContactId),
     /// The person compared the safety words, or takes it back.
@@ -104,6 +120,18 @@ pub(crate) enum Effect {
     Leave(Leave),
 }
 
+/// What the text that is being written is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A message of its own.
+    #[default]
+    New,
+    /// It answers this message.
+    Reply(MessageId),
+    /// It is what this message says from then on.
+    Edit(MessageId),
+}
+
 /// Something typed that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(pub(crate) String);
@@ -137,6 +165,8 @@ pub(crate) struct Chat {
     pub(super) notice: String,
     /// What went wrong last; until the next key.
     pub(super) problem: String,
+    /// What was done last; until the next key.
+    pub(super) news: String,
     pub(super) popup: Option<Popup>,
     /// What the last picture measured: paging and cursor movement depend on it.
     pub(super) seen: Seen,
@@ -170,6 +200,14 @@ pub(super) struct Conversation {
     /// Rows up from the newest.
     pub(super) scroll: usize,
     pub(super) draft: Composer,
+    /// What the draft is for.
+    pub(super) purpose: Purpose,
+    /// The draft that an edit interrupted.
+    pub(super) put_aside: Composer,
+    /// The message that keys act on, while there is one.
+    pub(super) chosen: Option<MessageId>,
+    /// Messages that replies answer, where they are in no page.
+    pub(super) answered: HashMap<MessageId, Message>,
 }
 
 impl Chat {
@@ -186,6 +224,7 @@ impl Chat {
             connection: Connection::Stopped,
             notice: String::new(),
             problem: String::new(),
+            news: String::new(),
             popup: None,
             seen: Seen::default(),
         }

@@ -5,13 +5,14 @@ use tacit_client_core::{Contact, ContactId, ContactState, Crisis, CrisisReason, 
 
 use super::composer::Composer;
 use super::popup::Popup;
-use super::state::{Chat, Effect, Input, Leave, can_compose, can_write, terms_wait_for_us};
+use super::state::{Chat, Conversation, Effect, Input, Leave, Purpose, can_compose, can_write, terms_wait_for_us};
 use crate::escape;
 
 const NOT_ENROLLED: &str = "This device cannot invite: it is not enrolled at a relay. Therapists enrol with a link from \
                             the relay's operator: tacit enrol LINK";
 const NO_CONVERSATION: &str = "There is no conversation yet, and so no crisis card of a practice. If you or somebody \
                                else is in danger, call your local emergency number now.";
+const NO_FILES_NOW: &str = "Files can be sent where messages can be written. Here none can be now.";
 const NO_WORDS_YET: &str = "There are no safety words yet: they exist once both sides were paired.";
 
 impl Chat {
@@ -20,6 +21,7 @@ impl Chat {
         match input {
             Input::Key(key) => {
                 self.problem.clear();
+                self.news.clear();
                 self.key(key)
             }
             Input::Paste(text) => {
@@ -93,12 +95,27 @@ impl Chat {
                 self.popup = Some(Popup::word(contact, word));
                 Vec::new()
             }
-            Input::NotSent { contact, text, problem } => {
+            Input::Answered { contact, messages } => {
+                let conversation = self.conversations.entry(contact).or_default();
+                for (id, message) in messages {
+                    match message {
+                        Some(message) => drop(conversation.answered.insert(id, message)),
+                        None => drop(conversation.answered.remove(&id)),
+                    }
+                }
+                Vec::new()
+            }
+            Input::NotSent { contact, purpose, text, problem } => {
                 self.problem = problem;
-                let draft = &mut self.conversations.entry(contact).or_default().draft;
-                let written_since = draft.take();
-                let whole = if written_since.is_empty() { text } else { format!("{text}\n{written_since}") };
-                *draft = Composer::with(whole);
+                self.conversations.entry(contact).or_default().take_back(purpose, text);
+                Vec::new()
+            }
+            Input::FileQueued(contact) => {
+                self.news = "The file is queued: it goes whenever both devices are there.".into();
+                vec![Effect::Load(contact)]
+            }
+            Input::Said(news) => {
+                self.news = news;
                 Vec::new()
             }
             Input::Failed(problem) => {
@@ -202,9 +219,18 @@ impl Chat {
 
     fn paste(&mut self, text: &str) {
         if let Some(popup) = self.popup.as_mut() {
+            let is_path = popup.is_path();
             if let Some(field) = popup.field() {
-                field.insert(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+                // In the name of a file, two spaces are two.
+                let pasted = if is_path {
+                    text.trim().replace(['\r', '\n'], "")
+                } else {
+                    text.split_whitespace().collect::<Vec<_>>().join(" ")
+                };
+                field.insert(&pasted);
             }
+        } else if self.conversation().and_then(Conversation::chosen).is_some() {
+            self.problem = "A message is chosen. Esc goes back to writing.".into();
         } else if self.contact().is_some_and(can_compose)
             && let Some(conversation) = self.conversation_mut()
         {
@@ -219,15 +245,26 @@ impl Chat {
             KeyCode::Char('q') if is_control => return vec![Effect::Leave(Leave::Done)],
             KeyCode::Char('c') if is_control => return vec![Effect::Leave(Leave::Interrupted)],
             // Some terminals keep function keys for themselves.
-            KeyCode::Char(n @ '1'..='6') if is_alt => return self.function_key(n),
-            KeyCode::F(n @ 1..=6) => return self.function_key(char::from(b'0' + n)),
+            KeyCode::Char(n @ '1'..='8') if is_alt => return self.function_key(n),
+            KeyCode::F(n @ 1..=8) => return self.function_key(char::from(b'0' + n)),
             _ => {}
         }
         if let Some(popup) = self.popup.take() {
             return self.popup_key(popup, key);
         }
+        let is_stepping = matches!(key.code, KeyCode::Tab | KeyCode::BackTab);
+        if !is_stepping && self.conversation().and_then(Conversation::chosen).is_some() {
+            return self.choose_key(key);
+        }
         let is_draft_empty = self.conversation().is_none_or(|conversation| conversation.draft.is_empty());
         match key.code {
+            KeyCode::Char('p') if is_control => self.choose(),
+            KeyCode::Esc => {
+                if let Some(conversation) = self.conversation_mut() {
+                    conversation.write_anew();
+                }
+                Vec::new()
+            }
             KeyCode::Tab => self.step(1),
             KeyCode::BackTab => self.step(-1),
             KeyCode::Down if is_alt || is_draft_empty => self.step(1),
@@ -259,7 +296,7 @@ impl Chat {
 
     fn function_key(&mut self, n: char) -> Vec<Effect> {
         self.popup = match n {
-            '1' => Some(Popup::Help),
+            '1' => Some(Popup::Help { scroll: 0 }),
             '2' => match self.contact() {
                 Some(contact) if can_write(contact) => return vec![Effect::Words(contact.id.clone())],
                 _ => Some(Popup::Say(NO_WORDS_YET)),
@@ -273,6 +310,13 @@ impl Chat {
             '6' => match self.contact() {
                 Some(contact) if can_write(contact) => return vec![Effect::Word(contact.id.clone())],
                 _ => Some(Popup::Say(NO_WORDS_YET)),
+            },
+            '7' => return self.choose(),
+            '8' => match self.contact() {
+                Some(contact) if can_compose(contact) => {
+                    Some(Popup::AttachWhich { contact: contact.id.clone(), field: Composer::default() })
+                }
+                _ => Some(Popup::Say(NO_FILES_NOW)),
             },
             _ => Some(Popup::JoinWhich(Composer::default())),
         };
@@ -290,8 +334,17 @@ impl Chat {
             ContactState::Joined | ContactState::Paired => match self.conversation_mut() {
                 Some(conversation) if !conversation.draft.text().trim().is_empty() => {
                     conversation.scroll = 0;
-                    conversation.is_crisis_due = true;
-                    vec![Effect::Send { contact: id, text: conversation.draft.take() }]
+                    let text = conversation.draft.take();
+                    let purpose = std::mem::take(&mut conversation.purpose);
+                    conversation.is_crisis_due |= !matches!(purpose, Purpose::Edit(_));
+                    match purpose {
+                        Purpose::New => vec![Effect::Send { contact: id, text }],
+                        Purpose::Reply(_) => vec![Effect::WriteAbout { contact: id, purpose, text }],
+                        Purpose::Edit(_) => {
+                            conversation.draft = std::mem::take(&mut conversation.put_aside);
+                            vec![Effect::WriteAbout { contact: id, purpose, text }]
+                        }
+                    }
                 }
                 _ => Vec::new(),
             },
@@ -300,6 +353,9 @@ impl Chat {
     }
 
     fn step(&mut self, by: isize) -> Vec<Effect> {
+        if let Some(conversation) = self.conversation_mut() {
+            conversation.chosen = None;
+        }
         let at = self.contacts.iter().position(|contact| Some(&contact.id) == self.selected.as_ref());
         let Some(count) = isize::try_from(self.contacts.len()).ok().filter(|count| *count > 0) else {
             return Vec::new();

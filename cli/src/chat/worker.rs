@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use tacit_client_core::{Client, ContactId, EnrolmentState, Event, Listener};
+use tacit_client_core::{Client, ContactId, EnrolmentState, Event, Listener, Message};
 
-use super::state::{Effect, Input};
+use super::deeds;
+use super::state::{Effect, Input, Purpose};
 use crate::clock;
 use crate::failure::Failure;
+use crate::quote;
 
 /// Messages read at once.
 const PAGE: u32 = 50;
@@ -34,7 +36,7 @@ impl Listener for Inbox {
 
 impl Worker {
     /// Connects the client, and begins. `tell` is given all that the chat should know.
-    pub(crate) fn start(client: Arc<Client>, tell: impl Fn(Input) + Send + 'static) -> Result<Self, Failure> {
+    pub(crate) fn start(client: Arc<Client>, tell: impl Fn(Input) + Clone + Send + 'static) -> Result<Self, Failure> {
         let (sender, work) = mpsc::channel();
         client.start(Some(Box::new(Inbox(sender.clone()))))?;
         let bench = Bench { client, tell, shown: BTreeSet::new(), stale: BTreeSet::new(), are_contacts_stale: true };
@@ -58,7 +60,7 @@ struct Bench<T> {
     are_contacts_stale: bool,
 }
 
-impl<T: Fn(Input)> Bench<T> {
+impl<T: Fn(Input) + Clone + Send + 'static> Bench<T> {
     fn run(mut self, work: &Receiver<Work>) {
         (self.tell)(Input::Connection(self.client.connection()));
         self.refresh();
@@ -128,9 +130,33 @@ impl<T: Fn(Input)> Bench<T> {
 
     fn newest(&self, contact: ContactId) -> Result<(), Failure> {
         let messages = self.client.history(contact.clone(), None, PAGE)?;
+        self.answered(&contact, &messages)?;
         let is_all = messages.len() < PAGE as usize;
         (self.tell)(Input::Newest { contact, messages, is_all });
         Ok(())
+    }
+
+    /// Reads what replies answer that is not in the same page.
+    fn answered(&self, contact: &ContactId, page: &[Message]) -> Result<(), Failure> {
+        let mut messages = Vec::new();
+        for reply in page {
+            let Some(id) = &reply.reply_to else { continue };
+            if page.iter().all(|message| message.id != *id) {
+                messages.push((id.clone(), quote::answered(&self.client, reply)?));
+            }
+        }
+        if !messages.is_empty() {
+            (self.tell)(Input::Answered { contact: contact.clone(), messages });
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, contact: ContactId, purpose: Purpose, text: String) {
+        if let Some(not_sent) = deeds::write(&self.client, contact.clone(), purpose, text) {
+            (self.tell)(not_sent);
+        }
+        self.stale.insert(contact);
+        self.are_contacts_stale = true;
     }
 
     fn carry_out(&mut self, effect: Effect) -> Result<(), Failure> {
@@ -142,19 +168,22 @@ impl<T: Fn(Input)> Bench<T> {
             }
             Effect::LoadOlder { contact, before } => {
                 let messages = client.history(contact.clone(), Some(before.clone()), PAGE)?;
+                self.answered(&contact, &messages)?;
                 (self.tell)(Input::Older { contact, before, messages });
             }
             Effect::MarkRead(contact) => {
                 client.mark_read(contact)?;
                 self.are_contacts_stale = true;
             }
-            Effect::Send { contact, text } => match client.send(contact.clone(), text.clone()) {
-                Ok(_) => {
-                    self.stale.insert(contact);
-                    self.are_contacts_stale = true;
-                }
-                Err(error) => (self.tell)(Input::NotSent { contact, text, problem: error.to_string() }),
-            },
+            Effect::Send { contact, text } => self.write(contact, Purpose::New, text),
+            Effect::WriteAbout { contact, purpose, text } => self.write(contact, purpose, text),
+            Effect::Withdraw { ref contact, .. } | Effect::CancelFile { ref contact, .. } => {
+                deeds::change(client, &effect)?;
+                self.stale.insert(contact.clone());
+                self.are_contacts_stale = true;
+            }
+            Effect::Attach { contact, path } => deeds::attach(client, contact, &path, self.tell.clone())?,
+            Effect::Save { message, path } => deeds::save(client, message, &path, self.tell.clone())?,
             Effect::Words(contact) => {
                 let words = client.safety_words(contact.clone())?;
                 (self.tell)(Input::Words { contact, words });
@@ -212,13 +241,23 @@ impl<T: Fn(Input)> Bench<T> {
                 let word = client.agreed_word(contact.clone())?;
                 (self.tell)(Input::Word { contact, word });
             }
-            Effect::SetWord(contact, word) => client.set_agreed_word(contact, Some(word.0))?,
+            Effect::SetWord(contact, word) => {
+                client.set_agreed_word(contact, Some(word.0))?;
+                (self.tell)(Input::Said("The word is set on this device.".into()));
+            }
             Effect::AskWord(contact) => {
                 client.ask_word(contact.clone())?;
+                (self.tell)(Input::Said("You asked for the word. Their answer shows here when it comes.".into()));
                 self.stale.insert(contact);
             }
             Effect::AnswerWord(contact, word) => {
+                let said = if word.is_some() {
+                    "You answered. Only their device knows whether it was the word."
+                } else {
+                    "You declined, and they are told."
+                };
                 client.answer_word(contact.clone(), word.map(|word| word.0))?;
+                (self.tell)(Input::Said(said.into()));
                 self.stale.insert(contact);
                 self.are_contacts_stale = true;
             }

@@ -57,7 +57,7 @@ pub(super) fn lines(text: &str, columns: usize) -> Vec<String> {
 }
 
 /// Shortens a text to so many columns, with an ellipsis where something is left out.
-pub(super) fn shorten(text: &str, columns: usize) -> String {
+pub(crate) fn shorten(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }

@@ -66,6 +66,15 @@ pub(super) fn cancel(session: &Session, args: &args::Cancel, output: Output) -> 
     answer(session, output, args.message.clone())
 }
 
+/// A file as it is announced where nothing else is said of it.
+pub(crate) fn new_attachment(file: &Path) -> NewAttachment {
+    NewAttachment {
+        name: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        media_type: media_type(file, None).to_owned(),
+        ..NewAttachment::default()
+    }
+}
+
 const fn transfer(message: &Message) -> Option<TransferState> {
     match &message.content {
         Content::Attachment(attachment) => Some(attachment.transfer),

@@ -9,6 +9,7 @@ use crate::escape;
 use crate::failure::Failure;
 use crate::notes;
 use crate::output::Output;
+use crate::quote;
 use crate::record::MessageLine;
 use crate::session::Session;
 
@@ -26,14 +27,15 @@ pub(super) fn run(session: &Session, args: &args::History, output: Output) -> Re
     }
     newest_first.truncate(limit);
     for message in newest_first.into_iter().rev() {
-        let plain = plain(&message, &contact.label, &session.clock);
+        let answers = quote::of(session.client(), &message, &contact.label)?;
+        let plain = plain(&message, &contact.label, answers.as_deref(), &session.clock);
         output.answer(&MessageLine::new(message), || plain)?;
     }
     Ok(())
 }
 
-/// A message as lines of text. Its own further lines are indented, so that none looks like another message.
-pub(super) fn plain(message: &Message, label: &str, clock: &Clock) -> String {
+/// A message as lines of text, with what it answers. Its own further lines are indented, so that none looks like another message.
+pub(super) fn plain(message: &Message, label: &str, answers: Option<&str>, clock: &Clock) -> String {
     let at = clock.date_time(shown_time(message));
     let indent = at.len() + 2;
     let text = match &message.content {
@@ -47,11 +49,13 @@ pub(super) fn plain(message: &Message, label: &str, clock: &Clock) -> String {
     } else {
         String::new()
     };
+    let answers =
+        answers.map_or_else(String::new, |answers| format!("{:indent$}(answers {})\n", "", escape::line(answers)));
     let marks = describe::marks(message);
     match message.direction {
-        Direction::In => format!("{gap}{at}  {}: {text}{marks}", escape::line(label)),
+        Direction::In => format!("{gap}{answers}{at}  {}: {text}{marks}", escape::line(label)),
         Direction::Out => {
-            format!("{gap}{at}  me: {text}{marks}  [{}]", describe::outcome_words(message.outcome, clock))
+            format!("{gap}{answers}{at}  me: {text}{marks}  [{}]", describe::outcome_words(message.outcome, clock))
         }
     }
 }
@@ -118,19 +122,25 @@ mod tests {
 
     #[test]
     fn a_message_cannot_pass_for_two() {
-        let text = plain(&message(Direction::In, "hi\n2025-03-03 11:23  me: I agree"), "Anna", &Clock::utc());
+        let text = plain(&message(Direction::In, "hi\n2025-03-03 11:23  me: I agree"), "Anna", None, &Clock::utc());
         assert_eq!(text, "2025-03-03 11:22  Anna: hi\n                  2025-03-03 11:23  me: I agree");
     }
 
     #[test]
     fn what_we_sent_says_what_became_of_it() {
-        let text = plain(&message(Direction::Out, "hi"), "Anna", &Clock::utc());
+        let text = plain(&message(Direction::Out, "hi"), "Anna", None, &Clock::utc());
         assert_eq!(text, "2025-03-03 11:22  me: hi  [held for them until 24 March]");
     }
 
     #[test]
+    fn a_reply_shows_what_it_answers() {
+        let text = plain(&message(Direction::In, "good"), "Anna", Some("me: How are you?"), &Clock::utc());
+        assert_eq!(text, "                  (answers me: How are you?)\n2025-03-03 11:22  Anna: good");
+    }
+
+    #[test]
     fn a_gap_shows_as_a_gap() {
-        let text = plain(&Message { gap_before: true, ..message(Direction::In, "hi") }, "Anna", &Clock::utc());
+        let text = plain(&Message { gap_before: true, ..message(Direction::In, "hi") }, "Anna", None, &Clock::utc());
         assert!(text.starts_with("                  (something sent before this is missing so far)\n"), "{text}");
     }
 }

@@ -18,6 +18,8 @@ mod send;
 mod sync;
 mod words;
 
+pub(crate) use self::attach::new_attachment;
+
 use crate::args::{Args, Command};
 use crate::failure::Failure;
 use crate::output::Output;

@@ -21,7 +21,7 @@ pub(super) fn run(session: &Session, args: &args::Send, output: Output) -> Resul
     // Before it is sent: whoever writes to somebody who is not there must know it.
     let before = expectation(clock::now())?;
     if matches!(before.availability, Availability::Closed { .. }) {
-        output.note(&words::expectation(&before, &session.clock));
+        output.note(&words::expectation_here(&before, &session.clock));
         let crisis = session.client().crisis(contact.id.clone(), clock::locale(), false, clock::now())?;
         if crisis.reason.is_some() {
             output.note(&words::crisis(&crisis));
@@ -47,7 +47,7 @@ pub(super) fn run(session: &Session, args: &args::Send, output: Output) -> Resul
         let expected = is_said.then(|| Expected::from(expectation));
         output.answer(&Sent::new(&message, outcome, expected), || {
             let became = describe::outcome_words(outcome, &session.clock);
-            if answer_by.is_empty() { became } else { format!("{became}. {answer_by}") }
+            if answer_by.is_empty() { became } else { format!("{became}. {answer_by} {}", session.clock.whose()) }
         })?;
         if !is_enough(outcome, args.wait) {
             worst = Some(outcome);

@@ -11,6 +11,7 @@ use crate::describe;
 use crate::escape;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::quote;
 use crate::record::MessageLine;
 use crate::session::{Session, millis};
 
@@ -75,7 +76,8 @@ fn print(
 ) -> Result<(), Failure> {
     for message in messages {
         if printed.insert(message.id.clone()) {
-            let plain = history::plain(&message, label, &session.clock);
+            let answers = quote::of(session.client(), &message, label)?;
+            let plain = history::plain(&message, label, answers.as_deref(), &session.clock);
             output.answer(&MessageLine::with_contact(message), || plain)?;
         }
     }

@@ -102,6 +102,8 @@ pub struct AgreedWord {
     pub is_asked_for: bool,
     /// What became of our newest question.
     pub asked: Option<Asked>,
+    /// What we did about their newest question that does not wait any more.
+    pub given: Option<Given>,
 }
 
 /// A question of ours for the agreed word.
@@ -111,6 +113,15 @@ pub struct Asked {
     pub at: Timestamp,
     /// What they answered.
     pub answer: WordAnswer,
+}
+
+/// What we did about a question of theirs. Whether a word was right, only their device knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// When we did.
+    pub at: Timestamp,
+    /// Whether we declined; if not, we answered with a word.
+    pub declined: bool,
 }
 
 /// What was answered to a question for the agreed word.

@@ -117,6 +117,8 @@ pub struct Expectation {
     pub answer_by: Option<Timestamp>,
     /// What messages are for, in the practice's words; may be empty.
     pub policy: String,
+    /// Who covers while the practice is closed; may be empty. Whoever covers while it is away stands in [`Away::cover`].
+    pub cover: String,
 }
 
 /// Whether the practice can be expected to read at a moment.
@@ -165,6 +167,7 @@ pub fn expectation(card: &PracticeCard, now: Timestamp) -> Expectation {
         availability: availability(card, now),
         answer_by: expected_answer_by(card, now),
         policy: card.policy.clone(),
+        cover: card.cover.clone(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Calls about files: sending, cancelling, reading and saving them.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
@@ -11,6 +11,7 @@ use crate::content::{AttachmentContent, CHUNK, MAX_DURATION_MS, MAX_THUMBNAIL, i
 use crate::driver::wall_clock;
 use crate::error::{AttachmentError, SendError, StoreError, WaitError};
 use crate::life_cycle;
+use crate::new_file::NewFile;
 use crate::pairing::draw_id;
 use crate::store::{ContactKey, Stage, TransferRow};
 use crate::transfers;
@@ -170,29 +171,18 @@ impl Client {
     /// whoever can read that path can read it.
     ///
     /// # Errors
-    /// [`AttachmentError::Exists`] if there is something at that path, which is left as it is. After any other error there is
-    /// nothing.
+    /// [`AttachmentError::Exists`] if there is something at that path, which is left as it is. After any other error, and after
+    /// a crash, there is nothing: the file appears once it is whole and on the disk.
     #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
     pub fn save_attachment(&self, message: MessageId, path: String) -> Result<(), AttachmentError> {
         let row = self.readable(&message)?;
-        let path = Path::new(&path);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let unwritable = |error: std::io::Error| AttachmentError::Unwritable(error.kind().to_string());
-        let mut file = options.open(path).map_err(|error| match error.kind() {
+        let unwritable = |error: std::io::Error| match error.kind() {
             ErrorKind::AlreadyExists => AttachmentError::Exists,
-            _ => unwritable(error),
-        })?;
-        let written = self
-            .pieces(&row, |piece| file.write_all(piece).map_err(unwritable))
-            .and_then(|()| file.sync_all().map_err(unwritable));
-        if written.is_err() {
-            // It is ours, and not all of it is there.
-            let _ = fs::remove_file(path);
-        }
-        written
+            kind => AttachmentError::Unwritable(kind.to_string()),
+        };
+        let mut new = NewFile::begin(Path::new(&path)).map_err(unwritable)?;
+        self.pieces(&row, |piece| new.file().write_all(piece).map_err(unwritable))?;
+        new.finish().map_err(unwritable)
     }
 
     /// A part of a file that came whole, or of one that was sent: up to 1 MiB from an offset; less at its end. For apps that show

@@ -62,7 +62,8 @@ impl Client {
     /// # Errors
     /// [`ContactError::NoSuchContact`].
     pub fn expectation(&self, contact: ContactId, at: Timestamp) -> Result<Expectation, ContactError> {
-        let unknown = Expectation { availability: Availability::Unknown, answer_by: None, policy: String::new() };
+        let (policy, cover) = (String::new(), String::new());
+        let unknown = Expectation { availability: Availability::Unknown, answer_by: None, policy, cover };
         let has_ended = matches!(self.contact(contact.clone())?.state, ContactState::Ended(_));
         let card = self.contact_practice_card(contact)?.filter(|_| !has_ended);
         Ok(card.map_or(unknown, |signed| practice_card::expectation(&signed.card, at)))

@@ -61,7 +61,8 @@ impl Client {
         })
     }
 
-    /// Whether there is an agreed word, whether they asked for it, and what became of our newest question.
+    /// Whether there is an agreed word, whether they asked for it, what became of our newest question, and what we did
+    /// about their newest one.
     ///
     /// # Errors
     /// [`WordError::NoSuchContact`].

@@ -2,7 +2,7 @@
 
 use super::contacts::ContactKey;
 use super::{Tx, fixed};
-use crate::care::agreed_word::{AgreedWord, Asked, Nonce, WordAnswer, WordKey};
+use crate::care::agreed_word::{AgreedWord, Asked, Given, Nonce, WordAnswer, WordKey};
 use crate::error::StoreError;
 use crate::types::Timestamp;
 
@@ -148,7 +148,14 @@ impl Tx<'_> {
             [contact],
             |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)),
         )?;
+        let given = self.row(
+            "SELECT closed_at, state FROM word_questions WHERE contact = ?1 AND NOT ours AND state != ?2
+             ORDER BY id DESC LIMIT 1",
+            (contact, OPEN),
+            |row| Ok(Given { at: row.get(0)?, declined: row.get::<_, i64>(1)? == DECLINED }),
+        )?;
         Ok(AgreedWord {
+            given,
             is_set: self.word_key(contact)?.is_some(),
             is_asked_for: self.open_word_question(contact, false)?.is_some(),
             asked: newest.map(|(at, state)| Asked {

@@ -4,8 +4,10 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tacit_client_core::{Connection, Content, Direction, EndedWhy, Message, Offer, Outcome};
 
 use super::*;
-use crate::chat::state::{Effect, Input, Leave};
+use crate::chat::state::{Effect, Input, Leave, Purpose};
 use crate::clock::Clock;
+
+mod choosing;
 
 const LINK: &str = "tacit:AQEYd3M6Ly9yZWxheS5leGFtcGxlOjc0NDMAAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUm";
 
@@ -151,7 +153,12 @@ fn a_text_is_written_sent_and_comes_back_if_it_could_not_be_queued() {
     let text = "see you\nsoon\nAnna".to_owned();
     assert_eq!(key(&mut chat, KeyCode::Enter), [Effect::Send { contact: "a".into(), text: text.clone() }]);
     write(&mut chat, "more");
-    chat.update(Input::NotSent { contact: "a".into(), text, problem: "the disk is full".into() });
+    chat.update(Input::NotSent {
+        contact: "a".into(),
+        purpose: Purpose::New,
+        text,
+        problem: "the disk is full".into(),
+    });
     let drawn = screen(&mut chat, 80, 24);
     assert!(drawn.contains("the disk is full") && drawn.contains("> see you") && drawn.contains("  more"), "{drawn}");
     assert_eq!(
