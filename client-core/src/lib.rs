@@ -11,6 +11,9 @@ mod guide {}
 
 mod agreed_word;
 mod backup;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod care;
 mod client;
 mod content;

@@ -375,7 +375,7 @@ impl Drop for Forwarder {
 type Peers = Arc<Mutex<HashMap<usize, mpsc::UnboundedSender<Bytes>>>>;
 
 async fn forward() {
-    let port: u16 = std::env::args().last().unwrap().parse().unwrap();
+    let port: u16 = std::env::args().next_back().unwrap().parse().unwrap();
     let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     let peers = Peers::default();
     for number in 0.. {

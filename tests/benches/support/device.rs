@@ -192,6 +192,21 @@ impl Device {
         }
     }
 
+    /// Attaches all ends of a device at once, as a device does that comes back.
+    pub async fn attach_all(&mut self, ends: &[(EndOf, EndKey)]) {
+        let prove = |(of, key): &(EndOf, EndKey)| AttachItem {
+            of: *of,
+            proof: key.prove(&self.welcome.challenge, of, &Command::Attach).unwrap(),
+        };
+        let items = ends.iter().map(prove).collect();
+        let window = Window { boxes: NonZeroU32::new(64).unwrap(), bytes: u32::MAX };
+        self.request(Request::Attach { items, window }).await;
+        match self.answer().await {
+            Answer::Attach(results) => assert!(results.len() == ends.len() && results.iter().all(Result::is_ok)),
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub async fn permits(&mut self, code: EnrolCode, count: u16) -> Vec<Permit> {
         let permits: Vec<Permit> = (0..count).map(|_| Permit::draw(&mut rng())).collect();
         let permit_hashes = permits.iter().map(Permit::hash).collect();
