@@ -175,7 +175,8 @@ pub enum Event {
     Drained(Handle),
     /// After [`Refusal::Full`]: the other end has room again.
     Room(Handle),
-    /// Another device, or another connection of this one, attached this end. Never attach it again by oneself.
+    /// Another device, or another connection of this one, attached this end. Attach it again by oneself at most once per
+    /// connection.
     Superseded(Handle),
     /// The channel is closed. Nothing more will come; the device answers with `Close`, and the relay forgets it.
     Closed(Handle, ClosedWhy),

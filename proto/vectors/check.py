@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the golden vectors from the JSON alone, with no code of ours.
 
-    pip install 'cryptography>=48' tzdata
+    pip install 'cryptography>=48' mnemonic tzdata
     python3 check.py
 
 It is also the shortest complete reference: every derivation of `../README.md` stands here in a few lines. X25519,
@@ -304,9 +304,13 @@ def parse_link(text, kind):
     if len(data) < 4 or sha256(data[:-4])[:4] != data[-4:]:
         return None, "Damaged"
     data = data[:-4]
-    if len(data) < 2 or data[0] < 1:
+    if not data or data[0] < 1:
         return None, "Damaged"
-    if data[0] > 1 or data[1] not in (1, 2):
+    if data[0] > 1:
+        return None, "NewerVersion"
+    if len(data) < 2:
+        return None, "Damaged"
+    if data[1] not in (1, 2):
         return None, "NewerVersion"
     if data[1] != kind:
         return None, "IsAnInvite" if data[1] == 1 else "IsAnEnrolment"
@@ -436,12 +440,48 @@ MESSAGES = {
         23: ("seen_up_to", "number"),
         30: ("retention", "retention"),
         31: ("deleted", "deleted"),
+        40: ("statement", "statement_part"),
+        41: ("pause", "pause"),
+        42: ("word_question", "word_question"),
+        43: ("word_reply", "word_reply"),
         80: ("reply", "reply"),
         81: ("edit", "edit"),
         82: ("withdrawal", "withdrawal"),
         70: ("attachment", "attachment"),
         71: ("chunk", "chunk"),
         72: ("transfer", "transfer_status"),
+    },
+    "statement_part": {
+        1: ("kind", "number"),
+        2: ("digest", "bytes"),
+        3: ("part", "number"),
+        4: ("count", "number"),
+        5: ("bytes", "bytes"),
+    },
+    "pause": {1: ("sequence", "number"), 2: ("is_paused", "flag"), 3: ("words", "text")},
+    "word_question": {1: ("question", "bytes")},
+    "word_reply": {1: ("question", "bytes"), 2: ("nonce", "bytes"), 3: ("tag", "bytes")},
+    "offer": {
+        1: ("box_versions", ["number"]),
+        2: ("sealing_key", "bytes"),
+        3: ("reset_key", "bytes"),
+        4: ("olm_identity", "bytes"),
+        5: ("olm_one_time", "bytes"),
+        6: ("from", "text"),
+        40: ("practice_key", "bytes"),
+        41: ("terms", "bytes"),
+        42: ("practice_card", "bytes"),
+        43: ("crisis_card", "bytes"),
+    },
+    "accept": {
+        1: ("box_versions", ["number"]),
+        2: ("fresh", "bytes"),
+        3: ("sealing_key", "bytes"),
+        4: ("reset_key", "bytes"),
+        5: ("olm_identity", "bytes"),
+        6: ("olm_message", "bytes"),
+        40: ("consent_key", "bytes"),
+        41: ("consent", "bytes"),
     },
     "attachment": {
         1: ("transfer", "bytes"),
@@ -691,7 +731,31 @@ def status_holds(status):
     return not told and state <= 5 and (not own or state == 2)
 
 
-FILE_PARTS = {"attachment": attachment_holds, "chunk": chunk_holds, "transfer": status_holds}
+def statement_part_holds(part):
+    if part.get("kind", 0) not in LABELS:
+        return True  # Of a newer version: shown as such.
+    is_one = 1 <= part.get("part", 0) <= part.get("count", 0) <= 5
+    return is_one and len(part.get("digest", "")) == 64 and 2 <= len(part.get("bytes", "")) <= 2 * 13_900
+
+
+def pause_holds(pause):
+    return 1 <= pause.get("sequence", 0) <= MAX_NUMBER and len(pause.get("words", "").encode()) <= 500
+
+
+def word_reply_holds(reply):
+    return len(reply.get("question", "")) == len(reply.get("nonce", "")) == 64 and len(reply.get("tag", "")) in (0, 64)
+
+
+PARTS = {
+    "text": lambda text: 1 <= len(text.get("text", "").encode()) <= 14_000,
+    "statement": statement_part_holds,
+    "pause": pause_holds,
+    "word_question": lambda asked: len(asked.get("question", "")) == 64,
+    "word_reply": word_reply_holds,
+    "attachment": attachment_holds,
+    "chunk": chunk_holds,
+    "transfer": status_holds,
+}
 
 
 def envelope_holds(envelope):
@@ -716,7 +780,7 @@ def envelope_holds(envelope):
         return False
     if envelope.get("number", 0) and ("chunk" in envelope or "transfer" in envelope):
         return False
-    if not all(holds(envelope[part]) for part, holds in FILE_PARTS.items() if part in envelope):
+    if not all(holds(envelope[part]) for part, holds in PARTS.items() if part in envelope):
         return False
     announced = envelope.get("sealing_key")
     if announced is not None:
@@ -736,10 +800,46 @@ def reset_holds(reset):
     return reset.get("highest", 0) <= MAX_NUMBER and ranges_hold(reset.get("had", {}))
 
 
+def keys_hold(content, lengths):
+    if any(len(content.get(field, "")) != 2 * length for field, length in lengths.items()):
+        return False
+    return all(key_holds(content.get(key, ""), content.get("box_versions", [])) for key in ("sealing_key", "reset_key"))
+
+
+def offer_holds(offer):
+    if not keys_hold(offer, {"olm_identity": 32, "olm_one_time": 32, "practice_key": 32}):
+        return False
+    key = unhex(offer["practice_key"])
+    cards = [(1, offer.get("practice_card", "")), (2, offer.get("crisis_card", ""))]
+    stated = [(3, offer.get("terms", ""))] + [(kind, card) for kind, card in cards if card]
+    held = all(statement_holds(kind, key, unhex(statement)) for kind, statement in stated)
+    return held and 1 <= len(offer.get("from", "").encode()) <= 200
+
+
+def accept_holds(accept):
+    if not keys_hold(accept, {"fresh": 32, "olm_identity": 32, "consent_key": 32}):
+        return False
+    return statement_holds(4, unhex(accept["consent_key"]), unhex(accept.get("consent", "")))
+
+
+def consents_to(consent, channel, offer):
+    """Whether the body of a consent is to the terms of an offer, in the pairing that it begins."""
+    body, read = protobuf_fields(consent[64:]), read_message(offer, "offer")
+    terms = protobuf_fields(unhex(read["terms"])[64:])
+    pairing = sha256(b"tacit v1 pairing", channel, struct.pack(">I", len(offer)), offer)
+    wanted = (pairing, unhex(read["practice_key"]), terms[1], sha256(terms[3]), read["from"].encode())
+    return tuple(body[n] for n in (1, 2, 3, 4, 5)) == wanted
+
+
 def check_content():
     name = "content.json"
     file = load(name)
-    for kind, part, holds in (("envelope", file["envelopes"], envelope_holds), ("reset", file["resets"], reset_holds)):
+    kinds = {"offer": offer_holds, "accept": accept_holds, "envelope": envelope_holds, "reset": reset_holds}
+    channel, offer = unhex(file["accepts"]["channel"]), unhex(file["accepts"]["offer"])
+    for case in file["accepts"]["cases"]:
+        same(name, case["comment"], consents_to(unhex(case["fields"]["consent"]), channel, offer), True)
+    for kind, holds in kinds.items():
+        part = file[kind + "s"]
         for case in part["cases"]:
             data = unhex(case["bytes"])
             same(name, case["comment"], read_message(data, kind), case["fields"])
@@ -1043,6 +1143,20 @@ def protobuf_fields(data):
     return fields
 
 
+def consent_file_holds(text):
+    file = json.loads(text)
+    keys = [unhex(file[name]) for name in ("practice_key", "consent_key")]
+    terms, consent = (unhex(file[name]) for name in ("terms_statement", "consent_statement"))
+    if not (statement_holds(3, keys[0], terms) and statement_holds(4, keys[1], consent)):
+        return False
+    terms, consent = protobuf_fields(terms[64:]), protobuf_fields(consent[64:])
+    if (consent[2], consent[3], consent[4]) != (keys[0], terms[1], sha256(terms[3])):
+        return False
+    agreed = datetime.fromtimestamp(consent[6] // 1000, timezone.utc) + timedelta(milliseconds=consent[6] % 1000)
+    says = (file["tacit_consent"], file["practice"], file["terms_version"], file["terms"])
+    return says == (1, consent[5].decode(), terms[1], terms[3].decode()) and datetime.fromisoformat(file["agreed_at"]) == agreed
+
+
 def check_statements():
     name = "statements.json"
     file = load(name)
@@ -1065,6 +1179,11 @@ def check_statements():
     same(name, "consent", tuple(consent[n] for n in (1, 2, 3, 4)), wanted)
     for case in file["refused"]:
         same(name, case["comment"], statement_holds(case["kind"], unhex(case["public"]), unhex(case["statement"])), False)
+    same(name, "the file of a consent", consent_file_holds(file["consent_file"]), True)
+    for field in ("practice", "agreed_at", "terms", "practice_key", "consent_statement"):
+        altered = json.loads(file["consent_file"])
+        altered[field] = altered[field][:-1] + ("1" if altered[field][-1] != "1" else "2")
+        same(name, f"the file of a consent, with another {field}", consent_file_holds(json.dumps(altered)), False)
 
 
 class Hours:

@@ -1,10 +1,13 @@
-//! Golden vectors of what devices say to each other inside boxes, as far as keys, streams and sessions are concerned.
+//! Golden vectors of what devices say to each other inside boxes.
 
 use serde_json::{Value, json};
+use tacit_proto::ChannelId;
 
 use super::*;
+use crate::care::consent::pairing_name;
 use crate::crypto::reset::ResetRandom;
 use crate::crypto::seal::SealingKey;
+use crate::crypto::signing::SigningKey;
 use crate::crypto::vectors::{bytes, check};
 
 fn key() -> SealingPublic {
@@ -161,6 +164,51 @@ fn bodies() -> Vec<Value> {
             json!({"message": hex::encode(bytes::<16>(0x80))}),
         ),
         case(
+            "the second part of terms",
+            Body::Statement(StatementPart {
+                kind: StatementKind::Terms,
+                digest: bytes(0x90),
+                part: 2,
+                count: 3,
+                bytes: vec![5, 6, 7],
+            }),
+            "statement",
+            json!({"kind": 3, "digest": hex::encode(bytes::<32>(0x90)), "part": 2, "count": 3, "bytes": "050607"}),
+        ),
+        case(
+            "a pause",
+            Body::Pause(PauseBody { sequence: 1, is_paused: true, words: "Back in May.".to_owned() }),
+            "pause",
+            json!({"sequence": 1, "is_paused": true, "words": "Back in May."}),
+        ),
+        case(
+            "the end of a pause",
+            Body::Pause(PauseBody { sequence: 2, is_paused: false, words: String::new() }),
+            "pause",
+            json!({"sequence": 2}),
+        ),
+        case(
+            "a question for the agreed word",
+            Body::WordQuestion(bytes(0xa0)),
+            "word_question",
+            json!({"question": hex::encode(bytes::<32>(0xa0))}),
+        ),
+        case(
+            "an answer to it",
+            Body::WordReply(WordReply { question: bytes(0xa0), nonce: bytes(0xb0), tag: Some(bytes(0xc0)) }),
+            "word_reply",
+            json!({
+                "question": hex::encode(bytes::<32>(0xa0)), "nonce": hex::encode(bytes::<32>(0xb0)),
+                "tag": hex::encode(bytes::<32>(0xc0)),
+            }),
+        ),
+        case(
+            "no answer to it",
+            Body::WordReply(WordReply { question: bytes(0xa0), nonce: bytes(0xb0), tag: None }),
+            "word_reply",
+            json!({"question": hex::encode(bytes::<32>(0xa0)), "nonce": hex::encode(bytes::<32>(0xb0))}),
+        ),
+        case(
             "a voice note with a thumbnail",
             Body::Attachment(file()),
             "attachment",
@@ -281,7 +329,29 @@ fn refused_bodies() -> Vec<Value> {
     };
     let withdrawal = pb::envelope::Body::Withdrawal(pb::Withdrawal { message: vec![0x80; 17] });
     let reply = pb::envelope::Body::Reply(pb::Reply { to: Vec::new(), text: "Yes.".to_owned() });
+    let part = |part, count, bytes| {
+        let digest = vec![0x90; 32];
+        pb::envelope::Body::Statement(pb::StatementPart { kind: 3, digest, part, count, bytes: vec![5; bytes] })
+    };
+    let pause = |sequence, words: usize| {
+        pb::envelope::Body::Pause(pb::Pause { sequence, is_paused: true, words: "x".repeat(words) })
+    };
+    let tag = pb::WordReply { question: vec![0xa0; 32], nonce: vec![0xb0; 32], tag: vec![0xc0; 31] };
     vec![
+        refused_body("a text that is empty", pb::envelope::Body::Text(pb::Text::default())),
+        refused_body("a text of 14,001 bytes", pb::envelope::Body::Text(pb::Text { text: "x".repeat(MAX_TEXT + 1) })),
+        refused_body("part 0 of a statement", part(0, 3, 3)),
+        refused_body("part 4 of 3", part(4, 3, 3)),
+        refused_body("a statement in six parts", part(1, 6, 3)),
+        refused_body("a part with nothing in it", part(1, 3, 0)),
+        refused_body("a part of 13,901 bytes", part(1, 3, StatementPart::MAX_BYTES + 1)),
+        refused_body("a pause without a sequence", pause(0, 3)),
+        refused_body("a pause with 501 bytes of words", pause(1, MAX_PAUSE_WORDS + 1)),
+        refused_body(
+            "a question of 31 bytes",
+            pb::envelope::Body::WordQuestion(pb::WordQuestion { question: vec![0xa0; 31] }),
+        ),
+        refused_body("a tag of 31 bytes", pb::envelope::Body::WordReply(tag)),
         refused_body("an edit of no message", edit(15, "Friday.")),
         refused_body("an edit without a text", edit(16, "")),
         refused_body("an edit that is too long", edit(16, &"x".repeat(MAX_REPLY + 1))),
@@ -347,6 +417,110 @@ fn refused_resets() -> Vec<Value> {
     ]
 }
 
+/// What an offer and the accept of it are made of.
+fn pairing() -> (OfferContent, AcceptContent) {
+    let (practice, client) = (SigningKey::from_bytes(&bytes(0x20)), SigningKey::from_bytes(&bytes(0x60)));
+    let terms = Terms { version: 2, signed_at: 1_780_300_800_000, text: "Be kind.".to_owned() };
+    let offer = OfferContent {
+        sealing_key: key(),
+        reset_key: SealingKey::from_bytes(&bytes(0x02)).public(),
+        olm_identity: OlmPublic::from_bytes(bytes(0x20)),
+        olm_one_time: OlmPublic::from_bytes(bytes(0x40)),
+        from: "Dr. Example".to_owned(),
+        practice_key: practice.public(),
+        terms: Signed::sign(&practice, terms),
+        practice_card: None,
+        crisis_card: None,
+    };
+    let name = pairing_name(&ChannelId::from_bytes(bytes(0x10)), &offer.encode());
+    let consent = ConsentBody::new(name, practice.public(), &offer.from, &offer.terms.body, 1_780_300_900_000);
+    let accept = AcceptContent {
+        fresh: AcceptRandom::from_bytes(bytes(0x80)),
+        sealing_key: SealingKey::from_bytes(&bytes(0x03)).public(),
+        reset_key: SealingKey::from_bytes(&bytes(0x04)).public(),
+        olm_identity: OlmPublic::from_bytes(bytes(0x30)),
+        olm_message: vec![0, 1, 2, 3],
+        consent_key: client.public(),
+        consent: Signed::sign(&client, consent),
+    };
+    (offer, accept)
+}
+
+fn offer_fields(offer: &OfferContent) -> Value {
+    json!({
+        "box_versions": [1],
+        "sealing_key": hex::encode(offer.sealing_key.to_bytes()),
+        "reset_key": hex::encode(offer.reset_key.to_bytes()),
+        "olm_identity": hex::encode(offer.olm_identity.to_bytes()),
+        "olm_one_time": hex::encode(offer.olm_one_time.to_bytes()),
+        "from": offer.from,
+        "practice_key": hex::encode(offer.practice_key.to_bytes()),
+        "terms": hex::encode(offer.terms.statement.bytes()),
+    })
+}
+
+fn offers() -> Value {
+    let (offer, _) = pairing();
+    let encoded = offer.encode();
+    assert!(OfferContent::decode(&encoded).is_ok_and(|read| read.encode() == encoded));
+    let refused = |comment: &str, change: fn(&mut pb::Offer)| {
+        let mut broken = pb::Offer::decode(&encoded[..]).unwrap();
+        change(&mut broken);
+        let bytes = broken.encode_to_vec();
+        assert!(OfferContent::decode(&bytes).is_err(), "{comment}");
+        json!({"comment": comment, "bytes": hex::encode(bytes)})
+    };
+    json!({
+        "cases": [{"comment": "without cards", "fields": offer_fields(&offer), "bytes": hex::encode(&encoded)}],
+        "refused": [
+            refused("box version 2 alone", |offer| offer.box_versions = vec![2]),
+            refused("a reset key of 1,215 bytes", |offer| offer.reset_key.truncate(1_215)),
+            refused("from nobody", |offer| offer.from.clear()),
+            refused("a name of 201 bytes", |offer| offer.from = "x".repeat(201)),
+            refused("without terms", |offer| offer.terms.clear()),
+            refused("terms that were altered", |offer| *offer.terms.last_mut().unwrap() ^= 1),
+            refused("a practice key of small order", |offer| offer.practice_key = vec![0; 32]),
+        ],
+    })
+}
+
+fn accepts() -> Value {
+    let (offer, accept) = pairing();
+    let encoded = accept.encode();
+    assert!(AcceptContent::decode(&encoded).is_ok_and(|read| read.encode() == encoded));
+    let refused = |comment: &str, change: fn(&mut pb::Accept)| {
+        let mut broken = pb::Accept::decode(&encoded[..]).unwrap();
+        change(&mut broken);
+        let bytes = broken.encode_to_vec();
+        assert!(AcceptContent::decode(&bytes).is_err(), "{comment}");
+        json!({"comment": comment, "bytes": hex::encode(bytes)})
+    };
+    let fields = json!({
+        "box_versions": [1],
+        "fresh": hex::encode(accept.fresh.secret_bytes()),
+        "sealing_key": hex::encode(accept.sealing_key.to_bytes()),
+        "reset_key": hex::encode(accept.reset_key.to_bytes()),
+        "olm_identity": hex::encode(accept.olm_identity.to_bytes()),
+        "olm_message": hex::encode(&accept.olm_message),
+        "consent_key": hex::encode(accept.consent_key.to_bytes()),
+        "consent": hex::encode(accept.consent.statement.bytes()),
+    });
+    json!({
+        "channel": hex::encode(bytes::<16>(0x10)),
+        "offer": hex::encode(offer.encode()),
+        "cases": [{"comment": "of that offer", "fields": fields, "bytes": hex::encode(&*encoded)}],
+        "refused": [
+            refused("box version 2 alone", |accept| accept.box_versions = vec![2]),
+            refused("31 random bytes", |accept| accept.fresh.truncate(31)),
+            refused("an identity of 31 bytes", |accept| accept.olm_identity.truncate(31)),
+            refused("without consent", |accept| accept.consent.clear()),
+            refused("consent under another key", |accept| {
+                accept.consent_key = SigningKey::from_bytes(&bytes(0x61)).public().to_bytes().to_vec();
+            }),
+        ],
+    })
+}
+
 #[test]
 fn content_is_as_its_vectors_say() {
     let one_time = bytes(0x40);
@@ -356,7 +530,9 @@ fn content_is_as_its_vectors_say() {
     let refused = [refused_envelopes(), refused_bodies(), refused_files()].concat();
     let made = json!({
         "comment": "Content as protobuf, with its fields as named in content.proto (bytes in hex, defaults left out). The \
-                    first Olm message in the answer is only a stand-in.",
+                    first Olm message in the accept and in the answer is only a stand-in.",
+        "offers": offers(),
+        "accepts": accepts(),
         "envelopes": {
             "cases": accepted,
             "refused": refused,

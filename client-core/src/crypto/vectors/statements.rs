@@ -6,6 +6,7 @@ use tacit_proto::{ChannelId, End};
 use super::{bytes, check};
 use crate::care::agreed_word::WordKey;
 use crate::care::consent::{ConsentBody, pairing_name};
+use crate::care::consent_file;
 use crate::care::crisis_card::{CrisisCall, CrisisCard, CrisisText, SignedCrisisCard};
 use crate::care::farewell::{FarewellBody, Manner};
 use crate::care::practice_card::SignedPracticeCard;
@@ -86,6 +87,9 @@ fn statements_are_as_their_vectors_say() {
     neutral[0] = 1;
     // R the neutral element and S zero: holds for every text, under a key of small order.
     let anything = [&neutral[..], &[0; 32], b"anything"].concat();
+    let consented = Signed::sign(&client, consent.clone());
+    let shown = Signed::sign(&practice, terms.clone());
+    let file = consent_file::write(practice.public(), client.public(), &shown, &consented);
     let made = json!({
         "comment": "Statements of each kind. `secret` is RFC 8032's private key; `statement` is signature(64) and body. \
                     `pairing` is the name of the pairing that `channel` and `offer` begin.",
@@ -93,6 +97,7 @@ fn statements_are_as_their_vectors_say() {
         "offer": hex::encode(offer),
         "pairing": hex::encode(pairing),
         "terms": { "version": terms.version, "text": terms.text.clone() },
+        "consent_file": file,
         "cases": [
             case(
                 "a practice card",
