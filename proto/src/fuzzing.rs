@@ -108,6 +108,7 @@ mod tests {
     use super::replay::replay;
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes an interpreter half an hour")]
     fn the_corpora_of_frames_and_links_hold() {
         replay("frames_to_relay", super::to_relay);
         replay("frames_from_relay", super::from_relay);

@@ -87,7 +87,12 @@ impl FromStr for RelayAddress {
             return Err(AddressError::Malformed);
         }
         let port_is_a_number = authority.as_str().len() == host.len() || authority.port_u16().is_some();
-        if authority.as_str().contains('@') || host.is_empty() {
+        // `Uri` lets anything stand before the brackets of an IPv6 address.
+        let is_one_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(inside) => inside.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && !host.contains(['[', ']', ':']),
+        };
+        if authority.as_str().contains('@') || !is_one_host {
             return Err(AddressError::Malformed);
         }
         match uri.scheme_str() {
@@ -441,6 +446,8 @@ mod tests {
             "wss://a#b",
             "wss://a#b:80",
             "ws://localhost#.evil.example",
+            "wss://a[::1]:443",
+            "wss://[a]",
         ] {
             assert_eq!(bad.parse::<RelayAddress>(), Err(AddressError::Malformed), "{bad}");
         }
