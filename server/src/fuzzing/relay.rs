@@ -417,7 +417,7 @@ impl World {
                 let asked = asked.remove(&id).expect("every request is answered once, and nothing else");
                 self.answered(conn, asked, answer);
             }
-            FromRelay::Event(Event::Deliver { handle, seq, payload }) => {
+            FromRelay::Event(Event::Deliver { handle, seq, payload, last: _ }) => {
                 assert!(SealedBox::check(payload.clone()).is_ok());
                 let at = attached.get_mut(&handle).expect("what comes names a handle that was given out");
                 self.model.delivered(at, seq, &payload);
