@@ -5,6 +5,8 @@
 //! a new session, of which both sides are told: safety words are new, and contacts unverified.
 
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod rows;
 mod secret;
 

@@ -23,6 +23,9 @@ mod driver;
 mod edits;
 mod engine;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod life_cycle;
 mod lock;
 mod net;
@@ -44,7 +47,8 @@ mod store;
 mod transfers;
 mod types;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code))]
 mod testing;
 
 pub use backup::{BackupSecret, BackupSecretKind, recovery_words};

@@ -12,6 +12,8 @@ mod edits;
 mod erase;
 #[cfg(test)]
 pub(crate) mod faults;
+#[cfg(any(test, fuzzing))]
+mod in_memory;
 mod key_file;
 mod lease;
 mod messages;
@@ -115,44 +117,6 @@ impl Store {
             .map_err(open_error)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
-    }
-
-    /// Another store with the same in it, in memory too.
-    #[cfg(test)]
-    pub(crate) fn copy(&self) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("copy.db");
-        self.connection.execute("VACUUM INTO ?1", [file.to_str().unwrap()]).unwrap();
-        let copy = Self::in_memory();
-        let attach = "ATTACH ?1 AS source";
-        copy.connection.execute(attach, [file.to_str().unwrap()]).unwrap();
-        let tables: Vec<String> = copy
-            .connection
-            .prepare("SELECT name FROM source.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-            .unwrap()
-            .query_map([], |row| row.get(0))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
-        copy.connection.pragma_update(None, "foreign_keys", false).unwrap();
-        for table in tables {
-            let sql = format!("DELETE FROM main.{table}; INSERT INTO main.{table} SELECT * FROM source.{table}");
-            copy.connection.execute_batch(&sql).unwrap();
-        }
-        copy.connection.pragma_update(None, "foreign_keys", true).unwrap();
-        copy.connection.execute_batch("DETACH source").unwrap();
-        copy
-    }
-
-    /// A store that is gone with its connection. Everything but the file and its encryption is the real thing.
-    #[cfg(test)]
-    pub(crate) fn in_memory() -> Self {
-        let mut connection = Connection::open_in_memory().unwrap();
-        migrations::migrate(&mut connection).unwrap();
-        connection.pragma_update(None, "foreign_keys", true).unwrap();
-        connection.set_prepared_statement_cache_capacity(128);
-        // Any file that is there: no key was erased.
-        Self { connection, key_file: Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml") }
     }
 
     /// Makes one change: all of it, durably, or none of it.

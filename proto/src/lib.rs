@@ -8,6 +8,9 @@
 //! [`link`]s. The two halves are different types, so that a mix-up does not compile.
 
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod id;
 mod key;
 pub mod limits;

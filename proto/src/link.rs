@@ -17,7 +17,7 @@ use crate::id::opaque_bytes;
 use crate::limits::{MAX_ADDRESS, MAX_PERMITS};
 use crate::{ChannelId, EnrolCode};
 
-const SCHEME: &str = "tacit:";
+pub(crate) const SCHEME: &str = "tacit:";
 const LINK_VERSION: u8 = 1;
 const KIND_INVITE: u8 = 1;
 const KIND_ENROLMENT: u8 = 2;
@@ -82,8 +82,17 @@ impl FromStr for RelayAddress {
         let uri: Uri = text.parse().map_err(|_| AddressError::Malformed)?;
         let authority = uri.authority().ok_or(AddressError::Malformed)?;
         let host = authority.host();
+        // Nothing may follow: `Uri` forgets a fragment, and would name another host than the text does.
+        if text.split_once("://").is_none_or(|(_, rest)| rest != authority.as_str()) {
+            return Err(AddressError::Malformed);
+        }
         let port_is_a_number = authority.as_str().len() == host.len() || authority.port_u16().is_some();
-        if uri.path() != "/" || uri.query().is_some() || authority.as_str().contains('@') || host.is_empty() {
+        // `Uri` lets anything stand before the brackets of an IPv6 address.
+        let is_one_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(inside) => inside.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && !host.contains(['[', ']', ':']),
+        };
+        if authority.as_str().contains('@') || !is_one_host {
             return Err(AddressError::Malformed);
         }
         match uri.scheme_str() {
@@ -262,7 +271,7 @@ fn strip_scheme(text: &str) -> Result<&str, LinkError> {
     }
 }
 
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_LEN] {
+pub(crate) fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_LEN] {
     let digest = Sha256::digest(bytes);
     [digest[0], digest[1], digest[2], digest[3]]
 }
@@ -434,6 +443,11 @@ mod tests {
             "wss://a:99999",
             "wss://a b",
             "wss://:80",
+            "wss://a#b",
+            "wss://a#b:80",
+            "ws://localhost#.evil.example",
+            "wss://a[::1]:443",
+            "wss://[a]",
         ] {
             assert_eq!(bad.parse::<RelayAddress>(), Err(AddressError::Malformed), "{bad}");
         }

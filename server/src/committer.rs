@@ -167,7 +167,7 @@ impl CommitQueue {
         self.taken.notify_waiters();
     }
 
-    fn reported(&self) {
+    pub(crate) fn reported(&self) {
         let mut waiting = lock(&self.waiting);
         waiting.committing = false;
         if waiting.changes.is_empty() {

@@ -31,7 +31,7 @@ impl Graces {
         lock(&self.running).front().map(|(at, _)| *at)
     }
 
-    fn pop_due(&self, millis: u64) -> Option<EndOf> {
+    pub(crate) fn pop_due(&self, millis: u64) -> Option<EndOf> {
         let mut running = lock(&self.running);
         match running.front() {
             Some((at, _)) if *at <= millis => running.pop_front().map(|(_, of)| of),

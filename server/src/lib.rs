@@ -20,6 +20,9 @@ mod effect;
 mod enrol;
 mod enrolment;
 mod forwarded;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grace;
 mod handshake;
 mod http;
@@ -39,7 +42,8 @@ pub mod settings;
 pub mod spool;
 mod status;
 mod tally;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code))]
 mod testing;
 mod time;
 mod tls;

@@ -206,6 +206,21 @@ impl<'a> Opener<'a> {
         Ok(())
     }
 
+    /// All that is left, which is not more than `most`.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn read_to_end(mut self, most: usize) -> Result<Vec<u8>, BackupError> {
+        let mut all = Vec::new();
+        while self.at < self.chunk.len() || self.stream.is_some() {
+            all.extend_from_slice(self.chunk.get(self.at..).unwrap_or_default());
+            self.at = self.chunk.len();
+            assert!(all.len() <= most, "a file holds less than it is long");
+            if self.stream.is_some() {
+                self.next_chunk()?;
+            }
+        }
+        Ok(all)
+    }
+
     /// Nothing may follow.
     pub(super) fn finish(mut self) -> Result<(), BackupError> {
         if self.at < self.chunk.len() {

@@ -94,6 +94,12 @@ fn take(opener: &mut Opener<'_>) -> Result<Kind, BackupError> {
     record.record.ok_or(BackupError::Damaged)
 }
 
+/// One record, whatever it is. Returns about how long it was.
+#[cfg(any(test, fuzzing))]
+pub(super) fn skim(opener: &mut Opener<'_>) -> Result<usize, BackupError> {
+    take(opener).map(|kind| pb::Record { record: Some(kind) }.encoded_len())
+}
+
 fn to_pb(value: ValueRef<'_>) -> Result<pb::Value, BackupError> {
     use pb::value::Value as Of;
     let value = match value {

@@ -84,7 +84,8 @@ pub(crate) enum ReceiveError {
     NotOurs,
 }
 
-/// A message that was not read. The session is unchanged.
+/// A message that was not read. Go on with the session as the store has it: the one in memory may have drawn the key of its
+/// next chain for a message that then did not authenticate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DecryptError {
     /// Its key is gone: it was read before, or it comes so late that its key was given up.

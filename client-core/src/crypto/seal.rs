@@ -199,7 +199,7 @@ fn pad(payload: &[u8], class: SizeClass) -> Result<Zeroizing<Vec<u8>>, SealError
 }
 
 /// Header ‖ encapsulated key ‖ ciphertext ‖ tag.
-fn seal_plaintext(
+pub(crate) fn seal_plaintext(
     to: &SealingPublic,
     psk: &Psk,
     context: &Context,

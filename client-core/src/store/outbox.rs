@@ -83,7 +83,7 @@ impl Tx<'_> {
     }
 
     /// The next rows after one, in order.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn outgoing(
         &self,
         contact: &ContactKey,

@@ -205,8 +205,9 @@ impl<C: Clone + PartialEq> Channel<C> {
             RowChange::Rekey { end, ref at, old_key, new_key, ref asker } => {
                 let claims = self.is_claimant(end, at);
                 let stale = !self.is_attached(end, at) || self.end(end).key != old_key;
-                // An invite's key that stayed in force would let everybody in who saw the invite.
-                if stale || (claims && new_key == old_key) {
+                // An invite's key that stayed in force, or came to be again, would let everybody in who saw the invite.
+                let invite_key = row.b.spent_invite.unwrap_or(row.b.key);
+                if stale || new_key == invite_key {
                     return answer(cx, asker.clone(), Answer::Refused(Refusal::NotAllowed));
                 }
                 let end_row = match end {

@@ -239,6 +239,21 @@ fn either_end_rekeys_at_any_time_and_the_old_key_is_worth_nothing_then() {
 }
 
 #[test]
+fn no_end_is_ever_rekeyed_to_the_invites_key() {
+    let mut rig = Rig::opened();
+    rig.attach(End::A, 1, 10).unwrap();
+    rig.attach(End::B, 2, 20).unwrap();
+    let before_the_claim = rig.rekey(End::A, 1, 10, 2);
+    rig.rekey(End::B, 2, 20, 3);
+    rig.commit();
+    let later = [rig.rekey(End::A, 1, 10, 2), rig.rekey(End::B, 3, 20, 2)];
+    rig.commit();
+    assert!(rig.said(10).ends_with(&[before_the_claim, later[0]].map(|asked| refused(asked, Refusal::NotAllowed))));
+    assert!(rig.said(20).contains(&refused(later[1], Refusal::NotAllowed)));
+    assert_eq!(rig.attach(End::B, 2, 30), Err(Refusal::Used));
+}
+
+#[test]
 fn a_rekey_survives_the_connection_that_asked_for_it() {
     let mut rig = Rig::attached();
     rig.rekey(End::A, 1, 10, 5);
