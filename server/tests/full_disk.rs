@@ -10,8 +10,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use support::{Client, Pair, enrol, number_of, patiently, rng, sealed, sealed_of};
-use tacit_proto::frame::{Answer, Event, Handle, Refusal};
+use support::{Client, Pair, enrol, patiently, rng, sealed, sealed_of};
+use tacit_proto::frame::{Answer, Handle, Refusal};
 use tacit_proto::{End, EnrolCode, SizeClass};
 use tacit_server::{Enrolments, Offer};
 use tokio::net::TcpStream;

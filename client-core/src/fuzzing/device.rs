@@ -339,7 +339,7 @@ impl<'a> Play<'a> {
             given.seq = given.seq.max(seq);
         }
         self.may_know |= self.boxes.contains(&payload);
-        self.frames.push(FromRelay::Event(Event::Deliver { handle, seq, payload, last: seq % 2 == 0 }));
+        self.frames.push(FromRelay::Event(Event::Deliver { handle, seq, payload, last: seq.is_multiple_of(2) }));
     }
 
     fn some_event(&mut self, script: &mut Script<'_>) -> Event {
