@@ -1,0 +1,130 @@
+//! Tacit's relay: the real binary, with its limits against floods raised.
+
+use std::future::Future;
+use std::num::{NonZeroU16, NonZeroU32};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tacit_proto::frame::{Answer, Event, FromRelay, Handle, Request, ToRelay};
+use tacit_proto::{End, EnrolCode};
+use tacit_server::{Enrolments, Offer};
+use tacit_tests::Relay;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::contest::Server;
+use crate::line::{Heard, Line, payload};
+use crate::support::device::{Pair, Socket, Way, rng, source};
+
+const LIMITS: &str = "connections = 5000\nconnections_per_address = 1000\nconnects_per_minute = 1000000\n\
+    frames_per_second = 4000000000\nbytes_per_second = 4000000000";
+
+/// Connections from one address.
+const PER_ADDRESS: usize = 250;
+
+/// Frames that are taken before what they led to is written, as in the relay.
+const BURST: usize = 32;
+
+pub struct Tacit {
+    way: Way,
+    pairs: Vec<Pair>,
+}
+
+impl Tacit {
+    pub async fn new(relay: &Relay, pairs: usize) -> Self {
+        let way = Way::new(relay.scheme(), relay.address().parse().unwrap());
+        let mut all = Vec::new();
+        while all.len() < pairs {
+            let code = EnrolCode::draw(&mut rng());
+            let permits = u16::try_from(pairs - all.len()).unwrap().min(250);
+            let offer = Offer { permits: NonZeroU16::new(permits).unwrap(), expires: u64::MAX };
+            Enrolments::open(&relay.data().join("data")).unwrap().add(&code.hash(), offer).unwrap();
+            let mut first = way.connect(source(0)).await;
+            let permits = first.permits(code, permits).await;
+            for mut pair in first.open(permits).await {
+                way.connect(source(1 + all.len() / PER_ADDRESS)).await.claim(&mut pair).await;
+                all.push(pair);
+            }
+        }
+        Self { way, pairs: all }
+    }
+
+    /// A relay for it.
+    pub fn relay() -> Relay {
+        Relay::start_with(LIMITS)
+    }
+
+    async fn line(&self, pair: usize, end: End) -> AtRelay {
+        let mut device = self.way.connect(source(1 + pair / PER_ADDRESS)).await;
+        let of = &self.pairs[pair];
+        let handle = device.attach(of.of(end), if end == End::A { &of.a } else { &of.b }).await;
+        AtRelay { socket: device.into_socket(), handle, sent: 0, seq: 0, out: Vec::new() }
+    }
+}
+
+impl Server for Tacit {
+    type Line = AtRelay;
+
+    fn sender(&self, pair: usize) -> impl Future<Output = AtRelay> + Send {
+        self.line(pair, End::A)
+    }
+
+    fn receiver(&self, pair: usize) -> impl Future<Output = AtRelay> + Send {
+        self.line(pair, End::B)
+    }
+}
+
+pub struct AtRelay {
+    socket: Socket,
+    handle: Handle,
+    sent: u32,
+    seq: u64,
+    out: Vec<Bytes>,
+}
+
+impl Line for AtRelay {
+    fn put(&mut self, number: u64) {
+        self.sent += 1;
+        let id = NonZeroU32::new(1_000_000 + self.sent).unwrap();
+        let request = Request::Send { handle: self.handle, n: self.sent.into(), payload: payload(number).freeze() };
+        self.out.push(ToRelay::Request(id, request).encode());
+    }
+
+    fn put_ack(&mut self) {
+        self.out.push(ToRelay::Ack { handle: self.handle, up_to: self.seq }.encode());
+    }
+
+    async fn flush(&mut self) {
+        for frame in self.out.drain(..) {
+            self.socket.feed(Message::Binary(frame)).await.unwrap();
+        }
+        self.socket.flush().await.unwrap();
+    }
+
+    async fn hear(&mut self) -> Heard {
+        let mut heard = Heard::default();
+        let mut frames = 0;
+        while heard.is_empty() {
+            let mut next = Some(self.socket.next().await);
+            while let Some(message) = next {
+                let frame = message.expect("the relay left").unwrap().into_data();
+                match FromRelay::decode(frame).unwrap() {
+                    FromRelay::Answer(_, Answer::Accepted { .. }) => heard.accepted += 1,
+                    FromRelay::Answer(_, other) => panic!("{other:?}"),
+                    FromRelay::Event(Event::Deliver { seq, payload, .. }) => {
+                        self.seq = seq;
+                        heard.messages.push(payload);
+                    }
+                    FromRelay::Event(_) => {}
+                }
+                frames += 1;
+                next = if frames < BURST { self.socket.next().now_or_never() } else { None };
+            }
+        }
+        heard
+    }
+
+    async fn leave(mut self) {
+        drop(self.socket.close(None).await);
+        while let Some(Ok(_)) = self.socket.next().await {}
+    }
+}
