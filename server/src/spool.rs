@@ -130,16 +130,16 @@ pub enum Change {
 }
 
 impl Change {
-    /// How many rows it touches: what a transaction is measured by.
-    pub(crate) fn rows(&self) -> usize {
+    /// What a transaction is measured by: the rows that it touches; a large box is as many small ones as fit its room.
+    pub(crate) fn weight(&self) -> usize {
         match self {
+            Self::Append { sealed, .. } => match sealed.class() {
+                SizeClass::Small => 1,
+                SizeClass::Large => SizeClass::Large.box_len() / SizeClass::Small.box_len(),
+            },
             Self::Remove { keys, .. } => keys.len(),
             Self::Enrol { permits, .. } => 1 + permits.len(),
-            Self::Append { .. }
-            | Self::PutChannel(..)
-            | Self::ForgetChannel(_)
-            | Self::SpendPermit(_)
-            | Self::ForgetEnrolment(_) => 1,
+            Self::PutChannel(..) | Self::ForgetChannel(_) | Self::SpendPermit(_) | Self::ForgetEnrolment(_) => 1,
         }
     }
 }

@@ -36,7 +36,7 @@ impl MemorySpool {
         self.appends.load(Ordering::SeqCst)
     }
 
-    /// Rows in the longest transaction so far.
+    /// The weight of the heaviest transaction so far.
     pub(crate) fn longest(&self) -> usize {
         self.longest.load(Ordering::SeqCst)
     }
@@ -111,7 +111,7 @@ impl Spool for MemorySpool {
         if self.fails.load(Ordering::SeqCst) {
             return Err(SpoolError::Write("the disk is full".to_owned()));
         }
-        self.longest.fetch_max(batch.iter().map(Change::rows).sum(), Ordering::SeqCst);
+        self.longest.fetch_max(batch.iter().map(Change::weight).sum(), Ordering::SeqCst);
         let mut rows = lock(&self.rows);
         for change in batch {
             rows.make(change);

@@ -3,14 +3,17 @@
 #![allow(dead_code, unreachable_pub, reason = "each benchmark uses some of it")]
 
 pub mod device;
+mod picture;
 
 use std::path::PathBuf;
 
+use picture::Bar;
 use serde_json::{Value, json};
 
 /// What a benchmark was asked for on its command line, after `--`.
 pub struct Arguments {
     json: Option<PathBuf>,
+    svg: Option<PathBuf>,
     only: Option<String>,
     flags: Vec<String>,
 }
@@ -19,10 +22,11 @@ impl Arguments {
     /// Reads them. Cargo adds a `--bench` of its own.
     pub fn read() -> Self {
         let mut all = std::env::args().skip(1).filter(|argument| argument != "--bench");
-        let mut arguments = Self { json: None, only: None, flags: Vec::new() };
+        let mut arguments = Self { json: None, svg: None, only: None, flags: Vec::new() };
         while let Some(argument) = all.next() {
             match argument.as_str() {
                 "--json" => arguments.json = Some(all.next().expect("--json FILE").into()),
+                "--svg" => arguments.svg = Some(all.next().expect("--svg FILE").into()),
                 "--only" => arguments.only = Some(all.next().expect("--only PART")),
                 _ => arguments.flags.push(argument),
             }
@@ -50,12 +54,14 @@ impl Arguments {
 /// The figures of a run.
 pub struct Figures {
     json: Option<PathBuf>,
+    svg: Option<PathBuf>,
     all: Vec<Value>,
+    bars: Vec<Bar>,
 }
 
 impl Figures {
     pub fn new(arguments: &Arguments) -> Self {
-        Self { json: arguments.json.clone(), all: Vec::new() }
+        Self { json: arguments.json.clone(), svg: arguments.svg.clone(), all: Vec::new(), bars: Vec::new() }
     }
 
     /// A figure by itself: `figure NAME VALUE UNIT`.
@@ -72,18 +78,23 @@ impl Figures {
     /// The same with a ratio of its own: the median of many rounds' ratios is steadier than the ratio of two medians.
     pub fn compare_rounds(&mut self, name: &str, value: f64, unit: &str, (reference, of): (&str, f64), ratio: f64) {
         println!("figure {name} {value:.2} {unit} ratio {ratio:.3} of {reference} {of:.2}");
+        let figure = format!("{value:.2} {unit}, {} {of:.2}", reference.replace('_', " "));
+        self.bars.push(Bar { name: name.to_owned(), ratio, figure });
         self.all.push(json!({
             "name": name, "value": value, "unit": unit, "ratio": ratio, "reference": reference, "reference_value": of,
         }));
     }
 }
 
-/// Writes the JSON file, if one was asked for.
+/// Writes the JSON file and the picture, if they were asked for.
 impl Drop for Figures {
     fn drop(&mut self) {
         if let Some(path) = &self.json {
             let text = serde_json::to_string_pretty(&self.all).expect("figures are plain JSON");
             std::fs::write(path, text).expect("the JSON file can be written");
+        }
+        if let Some(path) = &self.svg {
+            std::fs::write(path, picture::draw(&self.bars)).expect("the picture can be written");
         }
     }
 }
