@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 /// Most rows of one transaction.
-const BOUND: usize = 256;
+const BOUND: usize = 1_024;
 
 const CHANNELS: u64 = 50;
 const BOXES_EACH: u64 = 400;

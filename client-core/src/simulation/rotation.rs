@@ -26,7 +26,8 @@ fn days_later(talk: &mut Scenario, days: i64) {
     for link in talk.world.open_links() {
         talk.world.cut(link);
     }
-    talk.run_for(20_000);
+    // Longer than the longest backoff: who is not connected now would miss the next cut, and do no chores for an hour.
+    talk.run_for(90_000);
     talk.settle();
 }
 
