@@ -290,7 +290,8 @@ fn a_text_is_answered_edited_and_withdrawn_from_the_command_line() {
     assert_eq!((&history[0]["text"], &history[0]["edited"]), (&json!("See you on Friday?"), &json!(true)));
     assert_eq!((&history[1]["text"], &history[1]["reply_to"]), (&json!("Yes."), &json!(id)));
     assert!(therapist.screen(&["history", "C"]).contains("See you on Friday? (edited)"));
-    assert!(client.screen(&["history", "T"]).contains("Yes. (a reply)"));
+    let shown = client.screen(&["history", "T"]);
+    assert!(shown.contains("(answers me: See you on Friday?)") && shown.contains("Yes."), "{shown}");
 
     assert_eq!(client.ok(&["withdraw", id, "--yes"]), [json!({"id": id, "sent": true})]);
     therapist.ok(&["sync"]);
