@@ -16,9 +16,9 @@ use crate::effect::OnFailure;
 use crate::lock;
 use crate::spool::{Change, Spool};
 
-/// Most weight of one transaction, unless a single change has more. A disk's sync costs some 3 ms however much it syncs, so
-/// few large ones carry more (`benches/peers.rs`: 2.4 times as many boxes as with a quarter of this); but the first change
-/// waits for the last.
+/// Most weight of one transaction, unless a single change has more. A sync costs about the same however much it syncs, so that
+/// few large transactions carry more (`benches/peers.rs`: more than twice as many boxes as with a quarter of this); but the
+/// first change waits for the last.
 pub(crate) const MAX_BATCH: usize = 1_024;
 
 /// Changes in the queue from which on connections are read no further. Each may still add what its current frame asks

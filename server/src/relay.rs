@@ -183,8 +183,14 @@ impl Relay {
     /// Ends graces, and does at every full hour what the time asks for. [`Relay::serve`] does it by itself; who serves
     /// connections one by one runs it beside them. Never returns.
     pub fn keep_time(&self) -> impl Future<Output = ()> + use<> {
-        let (hub, spool, every) = (Arc::clone(&self.door.hub), Arc::clone(&self.spool), self.door.config.sweep_every);
-        async move { tokio::join!(grace::run(&hub), sweep(&hub, &spool, every)).0 }
+        let (graces, sweeps) = self.timekeepers();
+        async move { tokio::join!(graces, sweeps).0 }
+    }
+
+    fn timekeepers(&self) -> (impl Future<Output = ()> + use<>, impl Future<Output = ()> + use<>) {
+        let hub = Arc::clone(&self.door.hub);
+        let sweeps = sweep(Arc::clone(&hub), Arc::clone(&self.spool), self.door.config.sweep_every);
+        (async move { grace::run(&hub).await }, sweeps)
     }
 
     /// Serves until `shutdown` is ready. Then it takes no more requests, makes durable what is under way, tells every
@@ -195,7 +201,10 @@ impl Relay {
     pub async fn serve(mut self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         self.note_url(listener.local_addr()?);
         let mut chores = JoinSet::new();
-        chores.spawn(self.keep_time());
+        // Two tasks: no grace waits for a sweep.
+        let (graces, sweeps) = self.timekeepers();
+        chores.spawn(graces);
+        chores.spawn(sweeps);
         chores.spawn(pressure::watch(Arc::clone(&self.door.hub), Arc::clone(&self.door.config)));
         let control_socket = std::mem::take(&mut self.control_socket);
         let control = Control {
@@ -283,7 +292,7 @@ pub async fn run(listener: TcpListener, shutdown: impl Future<Output = ()>, conf
 }
 
 /// Does at every full hour what the time asks for. Never returns.
-async fn sweep(hub: &Hub, spool: &Arc<dyn Spool>, every: Duration) {
+async fn sweep(hub: Arc<Hub>, spool: Arc<dyn Spool>, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut expired, mut swept) = (None, None);
@@ -292,7 +301,7 @@ async fn sweep(hub: &Hub, spool: &Arc<dyn Spool>, every: Duration) {
         let hour = hub.now().hour();
         // Before the epoch turns: what expires now is unreadable an hour earlier.
         if expired != Some(hour) {
-            match hub.expire(spool).await {
+            match hub.expire(&spool).await {
                 Ok(()) => expired = Some(hour),
                 Err(error) => tracing::warn!(%error, "what expires could not be looked up; trying again"),
             }

@@ -10,18 +10,16 @@
 mod support;
 
 use std::io::Read;
-use std::num::NonZeroU16;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use support::device::{Device, Way, rng, source, tcp};
+use support::device::{Device, Way, source, tcp};
 use support::{Arguments, Figures, median, quantile};
 use tacit_proto::frame::{Answer, Event, FromRelay, Handle, Request, ToRelay};
-use tacit_proto::{End, EnrolCode, SizeClass};
-use tacit_server::{Enrolments, Offer};
+use tacit_proto::{End, SizeClass};
 use tacit_tests::Relay;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
@@ -89,14 +87,8 @@ async fn p99(times: &mut mpsc::UnboundedReceiver<f64>, seconds: u64) -> f64 {
 // The devices.
 
 async fn converse(relay: &Relay, taken: &mpsc::UnboundedSender<f64>) {
-    let way = Way::new(relay.scheme(), relay.address().parse().unwrap());
-    let code = EnrolCode::draw(&mut rng());
-    let permits = u16::try_from(PAIRS).unwrap();
-    let offer = Offer { permits: NonZeroU16::new(permits).unwrap(), expires: u64::MAX };
-    Enrolments::open(&relay.data().join("data")).unwrap().add(&code.hash(), offer).unwrap();
-    let mut first = way.connect(source(1)).await;
-    let permits = first.permits(code, permits).await;
-    for (number, mut pair) in first.open(permits).await.into_iter().enumerate() {
+    let way = Way::to(relay);
+    for (number, mut pair) in way.channels(relay, PAIRS).await.into_iter().enumerate() {
         let (mut a, mut b) = (way.connect(source(1)).await, way.connect(source(1)).await);
         let to_b = a.attach(pair.of(End::A), &pair.a).await;
         let to_a = b.claim(&mut pair).await;

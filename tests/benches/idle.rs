@@ -5,26 +5,16 @@
 
 mod support;
 
-use std::num::NonZeroU16;
 use std::time::Duration;
 
-use support::device::{Pair, Way, rng, source};
+use support::device::{NO_LIMITS, Way, source, source_of};
 use support::{Arguments, Figures};
-use tacit_proto::{End, EnrolCode};
-use tacit_server::{Enrolments, Offer};
+use tacit_proto::End;
 use tacit_tests::Relay;
 use tokio::task::JoinSet;
 
-/// Permits of one enrolment.
-const PERMITS: u16 = 250;
-
-/// Connections from one address.
-const PER_ADDRESS: usize = 250;
-
 /// Handshakes under way at once.
 const AT_ONCE: usize = 64;
-
-const LIMITS: &str = "connections = 19000\nconnections_per_address = 1000\nconnects_per_minute = 1000000";
 
 fn resident_kib(relay: &Relay) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", relay.pid())).unwrap();
@@ -45,31 +35,13 @@ async fn settled_kib(relay: &Relay) -> f64 {
     }
 }
 
-fn way(relay: &Relay) -> Way {
-    Way::new(relay.scheme(), relay.address().parse().unwrap())
-}
-
-async fn channels(relay: &Relay, count: usize) -> Vec<Pair> {
-    let mut pairs = Vec::new();
-    while pairs.len() < count {
-        let code = EnrolCode::draw(&mut rng());
-        let offer = Offer { permits: NonZeroU16::new(PERMITS).unwrap(), expires: u64::MAX };
-        Enrolments::open(&relay.data().join("data")).unwrap().add(&code.hash(), offer).unwrap();
-        let mut device = way(relay).connect(source(0)).await;
-        let permits = device.permits(code, PERMITS).await;
-        pairs.extend(device.open(permits).await);
-    }
-    pairs.truncate(count);
-    pairs
-}
-
 /// KiB a connection, over so many.
 async fn measure(config: &str, count: usize) -> f64 {
-    let mut relay = Relay::start_with(&format!("{LIMITS}\n{config}"));
-    let pairs = channels(&relay, count).await;
+    let mut relay = Relay::start_with(&format!("{NO_LIMITS}\n{config}"));
+    let pairs = Way::to(&relay).channels(&relay, count).await;
     // A new process: what opening the channels took, and gave back, must not hide what connections take.
     relay.restart();
-    let way = way(&relay);
+    let way = Way::to(&relay);
     drop(way.connect(source(0)).await);
     let before = settled_kib(&relay).await;
     let (mut connecting, mut open) = (JoinSet::new(), Vec::with_capacity(count));
@@ -79,7 +51,7 @@ async fn measure(config: &str, count: usize) -> f64 {
         }
         let way = way.clone();
         connecting.spawn(async move {
-            let mut device = way.connect(source(1 + number / PER_ADDRESS)).await;
+            let mut device = way.connect(source_of(number)).await;
             device.attach(pair.of(End::A), &pair.a).await;
             device.into_stream()
         });

@@ -12,18 +12,17 @@
 mod support;
 
 use std::collections::HashMap;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use support::device::{Device, Socket, Way, rng, source};
+use support::device::{Device, NO_LIMITS, Socket, Way, source_of};
 use support::{Arguments, Figures, median, process_time, quantile};
 use tacit_proto::frame::{Answer, Event, FromRelay, Handle, Request, ToRelay};
-use tacit_proto::{End, EnrolCode, HEADER_LEN, SizeClass};
-use tacit_server::{Enrolments, Offer};
+use tacit_proto::{End, HEADER_LEN, SizeClass};
 use tacit_tests::Relay;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -31,12 +30,6 @@ use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, accept_async_with_config, client_async_with_config};
-
-const LIMITS: &str = "connections = 5000\nconnections_per_address = 1000\nconnects_per_minute = 1000000\n\
-    frames_per_second = 4000000000\nbytes_per_second = 4000000000";
-
-/// Connections from one address.
-const PER_ADDRESS: usize = 250;
 
 /// Frames that are taken before what they led to is written, as in the relay.
 const BURST: usize = 32;
@@ -83,7 +76,7 @@ struct Round {
 }
 
 async fn measure(figures: &mut Figures, name: &str, work: Work, rounds: usize, lasts: Duration) {
-    let relay = Relay::start_with(LIMITS);
+    let relay = Relay::start_with(NO_LIMITS);
     let ours = Crowd::at_relay(&relay, work).await;
     let forwarder = Forwarder::start();
     let bare = Crowd::at_forwarder(&forwarder, work).await;
@@ -102,10 +95,9 @@ async fn measure(figures: &mut Figures, name: &str, work: Work, rounds: usize, l
         }
     }
     let mut compare = |what: &str, unit: &str, of: &dyn Fn(&mut Round) -> f64| {
-        let ours: Vec<f64> = our_rounds.iter_mut().map(of).collect();
-        let bare: Vec<f64> = bare_rounds.iter_mut().map(of).collect();
+        let mut ours: Vec<f64> = our_rounds.iter_mut().map(of).collect();
+        let mut bare: Vec<f64> = bare_rounds.iter_mut().map(of).collect();
         let mut ratios: Vec<f64> = ours.iter().zip(&bare).map(|(ours, bare)| ours / bare).collect();
-        let (mut ours, mut bare) = (ours, bare);
         let reference = ("bare_forwarder", median(&mut bare));
         figures.compare_rounds(&format!("{name}{what}"), median(&mut ours), unit, reference, median(&mut ratios));
     };
@@ -151,25 +143,16 @@ impl Crowd {
     }
 
     async fn at_relay(relay: &Relay, work: Work) -> Self {
-        let way = Way::new(relay.scheme(), relay.address().parse().unwrap());
+        let way = Way::to(relay);
         let mut pairs = Vec::new();
-        while pairs.len() < work.pairs {
-            let code = EnrolCode::draw(&mut rng());
-            let permits = u16::try_from(work.pairs - pairs.len()).unwrap().min(250);
-            let offer = Offer { permits: NonZeroU16::new(permits).unwrap(), expires: u64::MAX };
-            Enrolments::open(&relay.data().join("data")).unwrap().add(&code.hash(), offer).unwrap();
-            let mut first = way.connect(source(0)).await;
-            let permits = first.permits(code, permits).await;
-            for mut pair in first.open(permits).await {
-                let from = source(1 + pairs.len() / PER_ADDRESS);
-                let (mut a, mut b) = (way.connect(from).await, way.connect(from).await);
-                let of_b = b.claim(&mut pair).await;
-                let of_a = a.attach(pair.of(End::A), &pair.a).await;
-                pairs.push([(a, of_a), (b, of_b)].map(|(device, handle)| {
-                    let talk = AtRelay { handle, sent: 0, seq: 0, payload: a_box(work.class) };
-                    (Device::into_socket(device), talk)
-                }));
-            }
+        for (number, mut pair) in way.channels(relay, work.pairs).await.into_iter().enumerate() {
+            let (mut a, mut b) = (way.connect(source_of(number)).await, way.connect(source_of(number)).await);
+            let of_b = b.claim(&mut pair).await;
+            let of_a = a.attach(pair.of(End::A), &pair.a).await;
+            pairs.push([(a, of_a), (b, of_b)].map(|(device, handle)| {
+                let talk = AtRelay { handle, sent: 0, seq: 0, payload: a_box(work.class) };
+                (Device::into_socket(device), talk)
+            }));
         }
         Self::new(pairs, work.window)
     }
@@ -234,7 +217,7 @@ async fn send<T: Talk>(
 async fn take<T: Talk>(mut socket: Socket, mut talk: T) {
     loop {
         let frames = burst(&mut socket).await;
-        let count = frames.into_iter().filter_map(|frame| talk.takes(frame).then_some(())).count();
+        let count = frames.into_iter().map(|frame| usize::from(talk.takes(frame))).sum();
         if count > 0 {
             socket.send(Message::Binary(talk.ack(count))).await.unwrap();
         }
@@ -381,7 +364,7 @@ async fn forward() {
     for number in 0.. {
         let (stream, _) = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
-        // As large as the relay's. With the library's default of 128 KiB it takes half as long again.
+        // As large as the relay's. With the library's default of 128 KiB it passed on a third as much.
         let config = WebSocketConfig::default().read_buffer_size(4_096).write_buffer_size(4_096);
         let socket = accept_async_with_config(stream, Some(config)).await.unwrap();
         let (sender, receiver) = mpsc::unbounded_channel();

@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use support::device::{Way, rng, source};
+use support::device::{NO_LIMITS, Way, rng, source_of};
 use support::{Arguments, Figures, process_time, processor_time};
 use tacit_proto::{ChannelId, Command, End, EndKey, EndOf, RelaySessionKey};
 use tacit_server::spool::{Change, ChannelRow, EndRow, Phase, RedbSpool, Spool};
@@ -22,17 +22,11 @@ use tokio::task::JoinSet;
 /// Ends of one device.
 const ENDS: usize = 60;
 
-/// Connections from one address.
-const PER_ADDRESS: usize = 250;
-
 /// Devices that connect at the same time; the others wait for them, as they would for the kernel's queue.
 const AT_ONCE: usize = 256;
 
 /// Operations of each kind that the reference is measured on.
 const SAMPLE: usize = 20_000;
-
-const LIMITS: &str = "connections = 19000\nconnections_per_address = 1000\nconnects_per_minute = 1000000\n\
-    proofs_per_second = 4000000000";
 
 type Device = Vec<(EndOf, EndKey)>;
 
@@ -44,7 +38,7 @@ async fn bench() {
     let arguments = Arguments::read();
     let mut figures = Figures::new(&arguments);
     let count = if arguments.has("--quick") { 500 } else { 10_000 };
-    let mut relay = Relay::start_with(LIMITS);
+    let mut relay = Relay::start_with(NO_LIMITS);
     relay.kill();
     let devices = devices(count, &RedbSpool::open(&relay.data().join("data")).unwrap().0);
 
@@ -53,7 +47,7 @@ async fn bench() {
     let (started, devices_before) = (Instant::now(), processor_time());
     relay.restart();
     let recovered = started.elapsed();
-    let way = Way::new(relay.scheme(), relay.address().parse().unwrap());
+    let way = Way::to(&relay);
     let (mut coming, mut there) = (JoinSet::new(), Vec::with_capacity(count));
     for (number, device) in devices.into_iter().enumerate() {
         if coming.len() == AT_ONCE {
@@ -61,7 +55,7 @@ async fn bench() {
         }
         let way = way.clone();
         coming.spawn(async move {
-            let mut connection = way.connect(source(1 + number / PER_ADDRESS)).await;
+            let mut connection = way.connect(source_of(number)).await;
             connection.attach_all(&device).await;
             connection.into_stream()
         });

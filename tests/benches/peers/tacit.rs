@@ -1,25 +1,18 @@
 //! Tacit's relay: the real binary, with its limits against floods raised.
 
 use std::future::Future;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use tacit_proto::End;
 use tacit_proto::frame::{Answer, Event, FromRelay, Handle, Request, ToRelay};
-use tacit_proto::{End, EnrolCode};
-use tacit_server::{Enrolments, Offer};
 use tacit_tests::Relay;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::contest::Server;
 use crate::line::{Heard, Line, payload};
-use crate::support::device::{Pair, Socket, Way, rng, source};
-
-const LIMITS: &str = "connections = 5000\nconnections_per_address = 1000\nconnects_per_minute = 1000000\n\
-    frames_per_second = 4000000000\nbytes_per_second = 4000000000";
-
-/// Connections from one address.
-const PER_ADDRESS: usize = 250;
+use crate::support::device::{NO_LIMITS, Pair, Socket, Way, source_of};
 
 /// Frames that are taken before what they led to is written, as in the relay.
 const BURST: usize = 32;
@@ -31,30 +24,21 @@ pub struct Tacit {
 
 impl Tacit {
     pub async fn new(relay: &Relay, pairs: usize) -> Self {
-        let way = Way::new(relay.scheme(), relay.address().parse().unwrap());
-        let mut all = Vec::new();
-        while all.len() < pairs {
-            let code = EnrolCode::draw(&mut rng());
-            let permits = u16::try_from(pairs - all.len()).unwrap().min(250);
-            let offer = Offer { permits: NonZeroU16::new(permits).unwrap(), expires: u64::MAX };
-            Enrolments::open(&relay.data().join("data")).unwrap().add(&code.hash(), offer).unwrap();
-            let mut first = way.connect(source(0)).await;
-            let permits = first.permits(code, permits).await;
-            for mut pair in first.open(permits).await {
-                way.connect(source(1 + all.len() / PER_ADDRESS)).await.claim(&mut pair).await;
-                all.push(pair);
-            }
+        let way = Way::to(relay);
+        let mut all = way.channels(relay, pairs).await;
+        for (number, pair) in all.iter_mut().enumerate() {
+            way.connect(source_of(number)).await.claim(pair).await;
         }
         Self { way, pairs: all }
     }
 
     /// A relay for it.
     pub fn relay() -> Relay {
-        Relay::start_with(LIMITS)
+        Relay::start_with(NO_LIMITS)
     }
 
     async fn line(&self, pair: usize, end: End) -> AtRelay {
-        let mut device = self.way.connect(source(1 + pair / PER_ADDRESS)).await;
+        let mut device = self.way.connect(source_of(pair)).await;
         let of = &self.pairs[pair];
         let handle = device.attach(of.of(end), if end == End::A { &of.a } else { &of.b }).await;
         AtRelay { socket: device.into_socket(), handle, sent: 0, seq: 0, out: Vec::new() }

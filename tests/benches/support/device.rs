@@ -2,7 +2,7 @@
 //! benchmark's devices share the machine with the relay.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
@@ -15,6 +15,8 @@ use tacit_proto::frame::{
     Answer, AttachItem, Event, FromRelay, Handle, Open, Request, RequestId, ToRelay, Welcome, Window,
 };
 use tacit_proto::{ChannelId, Command, End, EndKey, EndOf, EnrolCode, PATH, Permit, SUBPROTOCOL};
+use tacit_server::{Enrolments, Offer};
+use tacit_tests::Relay;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -31,6 +33,15 @@ pub fn rng() -> UnwrapErr<getrandom::SysRng> {
 /// One of this machine's addresses: enough of them that no limit of an address is in the way.
 pub fn source(number: usize) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 1, 0, 0)) + u32::try_from(number).unwrap())
+}
+
+/// Limits against floods, out of a benchmark's way.
+pub const NO_LIMITS: &str = "connections = 19000\nconnections_per_address = 1000\nconnects_per_minute = 1000000\n\
+    proofs_per_second = 4000000000\nframes_per_second = 4000000000\nbytes_per_second = 4000000000";
+
+/// The address of one of many connections: 250 share one.
+pub fn source_of(number: usize) -> Ipv4Addr {
+    source(1 + number / 250)
 }
 
 /// A TCP connection from one of this machine's addresses.
@@ -65,6 +76,26 @@ impl Way {
             TlsConnector::from(Arc::new(config))
         });
         Self { to, tls }
+    }
+
+    /// To a relay that runs.
+    pub fn to(relay: &Relay) -> Self {
+        Self::new(relay.scheme(), relay.address().parse().unwrap())
+    }
+
+    /// Opens so many channels, under as many enrolments as that takes. End B of each is still the invite's.
+    pub async fn channels(&self, relay: &Relay, count: usize) -> Vec<Pair> {
+        let mut pairs = Vec::with_capacity(count);
+        while pairs.len() < count {
+            let code = EnrolCode::draw(&mut rng());
+            let permits = u16::try_from((count - pairs.len()).min(250)).unwrap();
+            let offer = Offer { permits: NonZeroU16::new(permits).unwrap(), expires: u64::MAX };
+            Enrolments::open(&relay.data().join("data")).unwrap().add(&code.hash(), offer).unwrap();
+            let mut device = self.connect(source(0)).await;
+            let permits = device.permits(code, permits).await;
+            pairs.extend(device.open(permits).await);
+        }
+        pairs
     }
 
     pub async fn connect(&self, from: Ipv4Addr) -> Device {
