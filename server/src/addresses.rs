@@ -9,10 +9,9 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::Mutex;
 
-use crate::lock;
 use crate::rate::{Paid, Rate};
+use crate::sync::{Mutex, lock};
 
 const COLUMNS: usize = 1 << 16;
 

@@ -344,15 +344,11 @@ impl<C: Clone> Backlog<C> {
         }
     }
 
-    /// An append failed, and with it every later one that is still queued: stored out of order, they could be delivered
-    /// after a crash without it. What the attachment already has stays in memory, to be acked or appended again; the
-    /// rest is taken back, and its senders are returned, oldest first.
+    /// An append failed, and with it every later one: those of the same transaction, and those still queued, because
+    /// stored out of order they could be delivered after a crash without it. What the attachment already has stays in
+    /// memory, to be acked or appended again; the rest is taken back, and its senders are returned, oldest first.
     pub(crate) fn append_failed(&mut self, of: EndOf, seq: u64, due: u64, fx: &mut Vec<Effect<C>>) -> Vec<Sender<C>> {
-        self.leaving.retain(|key| key.seq != seq);
-        match self.find(seq) {
-            Some(at) if self.queue[at].stored == Stored::Appending => {}
-            _ => return Vec::new(),
-        }
+        self.leaving.retain(|key| key.seq < seq);
         fx.push(Effect::Withdraw { to: of, from: seq });
         let durable = self.queue.iter().take_while(|entry| entry.stored == Stored::Durable).count();
         let back_to = self.under_way.max(durable);

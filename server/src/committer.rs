@@ -3,27 +3,27 @@
 //! A lone change is committed at once; while a transaction is written, the next batch gathers. Nobody ever waits for a
 //! timer. While the disk cannot be written, what was asked for is refused and what must happen is kept, in order.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tacit_proto::EndOf;
 use tokio::sync::Notify;
 
 use crate::effect::OnFailure;
-use crate::lock;
 use crate::spool::{Change, Spool};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Condvar, MODELLED, Mutex, lock};
 
 /// Most weight of one transaction, unless a single change has more. A sync costs about the same however much it syncs, so that
 /// few large transactions carry more (`benches/peers.rs`: more than twice as many boxes as with a quarter of this); but the
 /// first change waits for the last.
-pub(crate) const MAX_BATCH: usize = 1_024;
+pub(crate) const MAX_BATCH: usize = if MODELLED { 2 } else { 1_024 };
 
 /// Changes in the queue from which on connections are read no further. Each may still add what its current frame asks
 /// for, so the queue is bounded by this and one frame a connection.
-const CROWDED: usize = 2 * MAX_BATCH;
+const CROWDED: usize = if MODELLED { 1 } else { 2 * MAX_BATCH };
 
 /// How often what must happen is tried again while nothing new comes.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
@@ -120,7 +120,7 @@ impl CommitQueue {
         }
     }
 
-    /// Returns when everything that was pushed before was committed, or refused.
+    /// Returns when everything that was pushed before was committed, or could not be: then it was refused, or is kept.
     pub(crate) async fn is_flushed(&self) {
         loop {
             let idle = self.idle.notified();
@@ -223,7 +223,7 @@ impl Batch {
     }
 
     /// Commits what was kept, then the batch, and tells what became of each change: of those that are kept, once they are
-    /// made.
+    /// made, and of the appends to one end that failed together, the first.
     ///
     /// Nothing goes before what was kept: a channel that could not be forgotten yet must not be opened anew first.
     pub(crate) fn commit(&mut self, spool: &dyn Spool, mut tell: impl FnMut(&Change, bool)) -> bool {
@@ -239,10 +239,14 @@ impl Batch {
                 self.fates[at] = self.fates.get(at + 1).copied().unwrap_or(OnFailure::Tell);
             }
         }
+        // An append that fails takes the later ones of its end with it. Told of each, a channel would take it for the
+        // failure of one that it asked for anew meanwhile.
+        let mut failed = HashSet::new();
         for (change, fate) in self.changes.drain(..).zip(self.fates.drain(..)) {
-            match fate {
-                OnFailure::Retry => self.retries.push(change),
-                OnFailure::Tell | OnFailure::WithNext => tell(&change, false),
+            match (&change, fate) {
+                (_, OnFailure::Retry) => self.retries.push(change),
+                (Change::Append { to, .. }, _) if !failed.insert(*to) => {}
+                _ => tell(&change, false),
             }
         }
         false
@@ -292,7 +296,7 @@ impl Committer {
         spool: Arc<dyn Spool>,
         tell: impl FnMut(&Change, bool) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let thread = std::thread::Builder::new().name("committer".to_owned()).spawn({
+        let thread = thread::Builder::new().name("committer".to_owned()).spawn({
             let queue = Arc::clone(&queue);
             move || run(&queue, &*spool, tell)
         })?;
@@ -437,6 +441,25 @@ mod tests {
         }
         assert_eq!(spool.boxes_at(TO).len(), 0);
         assert_eq!(spool.longest(), 1_375, "only a single change is longer than the bound");
+    }
+
+    #[test]
+    fn of_appends_to_one_end_that_fail_together_the_first_is_told() {
+        let (queue, mut batch, spool) = (CommitQueue::default(), Batch::default(), MemorySpool::default());
+        spool.fail(true);
+        let other = EndOf { end: End::B, ..TO };
+        let elsewhere = |seq| match append(seq) {
+            (Change::Append { key, sealed, .. }, fate) => (Change::Append { to: other, key, sealed }, fate),
+            other => other,
+        };
+        queue.push([append(1), elsewhere(1), append(2), elsewhere(2)]);
+        queue.take(&mut batch);
+        let mut told = Vec::new();
+        batch.commit(&spool, |change, durable| match change {
+            Change::Append { to, key, .. } => told.push((*to, key.seq, durable)),
+            _ => panic!("nothing else was asked for"),
+        });
+        assert_eq!(told, [(TO, 1, false), (other, 1, false)]);
     }
 
     #[test]

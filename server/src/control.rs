@@ -21,9 +21,9 @@ use crate::backup::{self, Backups, Extras};
 use crate::connection::Stage;
 use crate::enrol::{Listed, Revoked};
 use crate::hub::Hub;
-use crate::lock;
 use crate::spool::NotAnEnrolmentId;
 use crate::status::{Since, Status};
+use crate::sync::lock;
 use crate::tls::Tls;
 
 /// The socket in the data folder.

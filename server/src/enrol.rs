@@ -11,11 +11,11 @@ use tokio::time::timeout;
 
 use crate::effect::{Asker, OnFailure};
 use crate::hub::Hub;
-use crate::lock;
 use crate::mailbox::Conn;
 use crate::permits::{CodeState, Enrolled, EnrolmentUnderWay};
 use crate::pressure::Pressure;
 use crate::spool::{Change, EnrolmentId};
+use crate::sync::lock;
 
 /// How long a spent code is remembered, so that a device that missed the answer may ask again.
 const REMEMBERED: u32 = 30 * 24 * 3600;

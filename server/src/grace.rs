@@ -3,13 +3,12 @@
 //! One queue and one task for all of them: every grace is equally long, so they end in the order in which they began.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 
 use tacit_proto::EndOf;
 use tokio::sync::Notify;
 
 use crate::hub::{Hub, Scratch};
-use crate::lock;
+use crate::sync::{Mutex, lock};
 
 /// A leaf lock: whoever holds it takes no other.
 #[derive(Debug, Default)]
@@ -27,8 +26,15 @@ impl Graces {
         }
     }
 
-    fn next_at(&self) -> Option<u64> {
-        lock(&self.running).front().map(|(at, _)| *at)
+    /// When the first grace ends, once one runs.
+    pub(crate) async fn next_end(&self) -> u64 {
+        loop {
+            let first = lock(&self.running).front().map(|(at, _)| *at);
+            match first {
+                Some(at) => return at,
+                None => self.first.notified().await,
+            }
+        }
     }
 
     pub(crate) fn pop_due(&self, millis: u64) -> Option<EndOf> {
@@ -44,10 +50,8 @@ impl Graces {
 pub(crate) async fn run(hub: &Hub) {
     let mut scratch = Scratch::default();
     loop {
-        match hub.graces.next_at() {
-            None => hub.graces.first.notified().await,
-            Some(at) => tokio::time::sleep(hub.clock().until(at)).await,
-        }
+        let at = hub.graces.next_end().await;
+        tokio::time::sleep(hub.clock().until(at)).await;
         while let Some(of) = hub.graces.pop_due(hub.now().millis) {
             hub.grace_over(&mut scratch, of);
         }

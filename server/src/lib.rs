@@ -4,14 +4,15 @@
 //! One way through it: a stranger is let in (`accept`, `limits`, `tls`), bytes become a frame (`connection`), a frame becomes a decision of one channel (`session`, `hub`,
 //! `channel`), the decision becomes frames and durable changes (`mailbox`, `committer`, [`spool`]).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 mod accept;
 mod addresses;
 mod backlog;
 pub mod backup;
 mod channel;
 mod committer;
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod concurrency;
 mod config;
 mod connection;
 pub mod control;
@@ -41,6 +42,7 @@ mod session;
 pub mod settings;
 pub mod spool;
 mod status;
+mod sync;
 mod tally;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(fuzzing, allow(dead_code))]
@@ -58,8 +60,3 @@ pub use status::Status;
 pub use tally::Tally;
 pub use time::Clock;
 pub use tls::{AcmeError, CertificateError, FilesError, PinnedError, TlsError, Validity, check_files, relay_pin};
-
-/// Takes a lock. What it guards is whole even if another thread panicked: sections are short and set no half states.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

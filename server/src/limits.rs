@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
@@ -15,8 +15,8 @@ use tokio::time::sleep;
 
 use crate::addresses::{Address, AddressHasher, Happened, Present};
 use crate::config::Abuse;
-use crate::lock;
 use crate::rate::{Paid, Rate, RateClock};
+use crate::sync::{Mutex, lock};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);

@@ -4,15 +4,14 @@
 //! itself, and a few events for each of its handles, none of which is told twice before the device acted on it.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::Poll;
 
-use futures_util::task::AtomicWaker;
 use tacit_proto::EndOf;
 use tacit_proto::frame::{Answer, FromRelay, Handle, RequestId};
 
-use crate::lock;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{AtomicWaker, Mutex, lock};
 
 #[derive(Debug, Default)]
 struct Post {

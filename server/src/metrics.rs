@@ -9,7 +9,7 @@ mod blur;
 mod names;
 mod server;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use rand_core::Rng;
 use tokio::sync::watch;
@@ -18,8 +18,8 @@ use crate::Config;
 use crate::connection::Stage;
 use crate::counters::Counter;
 use crate::hub::Hub;
-use crate::lock;
 use crate::pressure::Usage;
+use crate::sync::{Mutex, lock};
 use blur::{Blur, Crowd};
 use names::{Metric, Sample};
 pub(crate) use server::MetricsServer;

@@ -2,13 +2,13 @@
 //! async code.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
 
 use tacit_proto::EndOf;
 
 use crate::hub::{Hub, Scratch};
 use crate::spool::Spool;
+use crate::sync::mpsc::{Receiver, Sender, channel};
+use crate::sync::thread::{self, JoinHandle};
 
 /// A wish for boxes of an end. There is at most one for each end that is attached.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ pub(crate) struct Reader {
 impl Reader {
     pub(crate) fn start(hub: Arc<Hub>, spool: Arc<dyn Spool>, stop: &LoadQueue, loads: Loads) -> std::io::Result<Self> {
         let stop = stop.0.clone();
-        let thread = std::thread::Builder::new().name("reader".to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name("reader".to_owned()).spawn(move || {
             let mut scratch = Scratch::default();
             while let Ok(Some(load)) = loads.recv() {
                 let result = spool.load(load.of, load.from, load.most);

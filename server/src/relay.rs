@@ -29,8 +29,9 @@ use crate::pages::Pages;
 use crate::reader::{LoadQueue, Reader};
 use crate::spool::{EnrolmentId, Recovered, RedbSpool, Spool, SpoolError};
 use crate::status::Since;
+use crate::sync::lock;
 use crate::tls::{Tls, TlsError};
-use crate::{grace, lock, pressure};
+use crate::{grace, pressure};
 
 /// The file in the data folder where a running relay notes its address, for `enrol`.
 pub const URL_FILE: &str = "url";

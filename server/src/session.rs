@@ -16,9 +16,9 @@ use crate::counters::Counter;
 use crate::effect::{Asker, Attachment};
 use crate::hub::{Hub, Scratch};
 use crate::limits::{Guest, Limits};
-use crate::lock;
 use crate::mailbox::{Conn, Mailbox};
 use crate::proven;
+use crate::sync::lock;
 
 /// Most live attachments of one connection.
 const MAX_HANDLES: usize = 4_096;
@@ -88,7 +88,7 @@ impl Session {
         self.mailbox.arrived().await;
     }
 
-    fn attachment(&self, handle: Handle) -> Attachment<Conn> {
+    pub(crate) fn attachment(&self, handle: Handle) -> Attachment<Conn> {
         Attachment { conn: Conn(Arc::clone(&self.mailbox)), handle }
     }
 

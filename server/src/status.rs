@@ -9,8 +9,8 @@ use crate::Config;
 use crate::config::Transport;
 use crate::counters::Counter;
 use crate::hub::Hub;
-use crate::lock;
 use crate::pressure::{Pressure, Usage};
+use crate::sync::lock;
 use crate::tally::Tally;
 use crate::tls::Tls;
 

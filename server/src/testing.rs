@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tacit_proto::{ChannelId, EndOf, Incarnation, PermitHash, SealedBox};
 
-use crate::lock;
 use crate::spool::{
     BoxKey, Change, ChannelRow, Due, DueAt, EnrolmentId, Hour, KeptRow, Recovered, Spool, SpoolError, Waiting,
 };
+use crate::sync::{Mutex, lock};
 
 #[derive(Clone, Debug, Default)]
 struct Rows {

@@ -329,6 +329,22 @@ fn a_later_box_is_not_stored_after_an_earlier_one_failed() {
 }
 
 #[test]
+fn boxes_acked_while_their_appends_fail_together_are_settled() {
+    let mut rig = Rig::attached();
+    for n in 1..=3 {
+        rig.send(End::A, 10, n.into(), n);
+    }
+    rig.elapse(GRACE);
+    let mut batch = Batch::default();
+    rig.take_batch(&mut batch);
+    rig.pull_all();
+    assert_eq!(rig.ack(End::B, 20, 3), Ok(3));
+    rig.spool.fail(true);
+    rig.finish_batch(&mut batch);
+    assert!(rig.channel.end(End::B).backlog.is_settled());
+}
+
+#[test]
 fn while_the_disk_fails_deliveries_and_acks_go_on() {
     let mut rig = Rig::attached();
     rig.spool.fail(true);

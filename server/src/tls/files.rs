@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use zeroize::Zeroizing;
 
 use super::certificate::{Certificate, CertificateError, Served, Validity};
-use crate::lock;
+use crate::sync::{Mutex, lock};
 
 /// How often the files are read: they are small, and their content cannot mislead, as times and inodes can.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
