@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use support::device::{Device, NO_LIMITS, Socket, Way, source_of};
+use support::device::{Device, PLACES, Socket, Way, no_limits, source_of};
 use support::{Arguments, Figures, median, process_time, quantile};
 use tacit_proto::frame::{Answer, Event, FromRelay, Handle, Request, ToRelay};
 use tacit_proto::{End, HEADER_LEN, SizeClass};
@@ -76,7 +76,7 @@ struct Round {
 }
 
 async fn measure(figures: &mut Figures, name: &str, work: Work, rounds: usize, lasts: Duration) {
-    let relay = Relay::start_with(NO_LIMITS);
+    let relay = Relay::start_with(&no_limits(PLACES));
     let ours = Crowd::at_relay(&relay, work).await;
     let forwarder = Forwarder::start();
     let bare = Crowd::at_forwarder(&forwarder, work).await;

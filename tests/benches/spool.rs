@@ -1,10 +1,13 @@
-//! What the spool costs beside raw redb: the same record size, batch, keys and durability, in turns, in the same run.
+//! What the spool costs beside raw redb: the same record size, batch, keys and durability, in turns, in the same run; by
+//! itself, and behind the network.
 //!
 //! `cargo bench -p tacit-tests --bench spool [-- --json FILE] [--heavy]`. With `--heavy` the spool that is opened after a
 //! kill holds 1 GB instead of 64 MB.
 
 #![allow(missing_docs, reason = "a benchmark")]
 
+#[path = "spool/senders.rs"]
+mod senders;
 mod support;
 
 use std::io::{BufRead, BufReader};
@@ -357,6 +360,13 @@ fn main() {
     }
     if arguments.wants("lone_commit") {
         lone(figures, "lone_commit");
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for senders in [1, 64, 1_000] {
+        let name = format!("senders_{senders}");
+        if arguments.wants(&name) {
+            runtime.block_on(senders::measure(figures, &name, senders));
+        }
     }
     if arguments.wants("fill_and_drain") {
         fill_and_drain(figures, "fill_and_drain");

@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use support::device::{NO_LIMITS, Way, rng, source_of};
+use support::device::{PLACES, Way, no_limits, rng, source_of};
 use support::{Arguments, Figures, process_time, processor_time};
 use tacit_proto::{ChannelId, Command, End, EndKey, EndOf, RelaySessionKey};
 use tacit_server::spool::{Change, ChannelRow, EndRow, Phase, RedbSpool, Spool};
@@ -38,7 +38,7 @@ async fn bench() {
     let arguments = Arguments::read();
     let mut figures = Figures::new(&arguments);
     let count = if arguments.has("--quick") { 500 } else { 10_000 };
-    let mut relay = Relay::start_with(NO_LIMITS);
+    let mut relay = Relay::start_with(&no_limits(PLACES));
     relay.kill();
     let devices = devices(count, &RedbSpool::open(&relay.data().join("data")).unwrap().0);
 

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::contest::Server;
 use crate::line::{Heard, Line, payload};
-use crate::support::device::{NO_LIMITS, Pair, Socket, Way, source_of};
+use crate::support::device::{PLACES, Pair, Socket, Way, no_limits, source_of};
 
 /// Frames that are taken before what they led to is written, as in the relay.
 const BURST: usize = 32;
@@ -34,7 +34,7 @@ impl Tacit {
 
     /// A relay for it.
     pub fn relay() -> Relay {
-        Relay::start_with(NO_LIMITS)
+        Relay::start_with(&no_limits(PLACES))
     }
 
     async fn line(&self, pair: usize, end: End) -> AtRelay {

@@ -35,9 +35,16 @@ pub fn source(number: usize) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 1, 0, 0)) + u32::try_from(number).unwrap())
 }
 
-/// Limits against floods, out of a benchmark's way.
-pub const NO_LIMITS: &str = "connections = 19000\nconnections_per_address = 1000\nconnects_per_minute = 1000000\n\
-    proofs_per_second = 4000000000\nframes_per_second = 4000000000\nbytes_per_second = 4000000000";
+/// Configuration with this many places for connections, and limits against floods out of a benchmark's way.
+pub fn no_limits(connections: usize) -> String {
+    format!(
+        "connections = {connections}\nconnections_per_address = 1000\nconnects_per_minute = 1000000\n\
+         proofs_per_second = 4000000000\nframes_per_second = 4000000000\nbytes_per_second = 4000000000\n"
+    )
+}
+
+/// As many as a benchmark uses, where its files are not raised.
+pub const PLACES: usize = 19_000;
 
 /// The address of one of many connections: 250 share one.
 pub fn source_of(number: usize) -> Ipv4Addr {
