@@ -317,3 +317,32 @@ impl ServerCertVerifier for Pinned {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_taken_for_the_pins_of_their_vectors_and_for_no_other() {
+        let vectors = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/vectors/pins.json")).unwrap();
+        let vectors: serde_json::Value = serde_json::from_slice(&vectors).unwrap();
+        let cases = vectors["cases"].as_array().unwrap();
+        let bytes = |case: &serde_json::Value, field: &str| hex::decode(case[field].as_str().unwrap()).unwrap();
+        let (provider, name) = (Arc::new(aws_lc_rs::default_provider()), ServerName::try_from("relay").unwrap());
+        for pinned in cases {
+            let pin = Pin::from_bytes(bytes(pinned, "pin").try_into().unwrap());
+            let verifier = Pinned { pin, provider: Arc::clone(&provider) };
+            for shown in cases {
+                let certificate = CertificateDer::from(bytes(shown, "certificate"));
+                let taken = verifier.verify_server_cert(&certificate, &[], &name, &[], UnixTime::now());
+                assert_eq!(
+                    taken.is_ok(),
+                    pinned["pin"] == shown["pin"],
+                    "{} for {}",
+                    shown["comment"],
+                    pinned["comment"]
+                );
+            }
+        }
+    }
+}

@@ -106,16 +106,19 @@ pub(crate) fn enqueue_offer(
     let Some(offer) = tx.blob(key, "offer")? else { return Ok(()) };
     let keys = InviteKeys::derive(&of.channel, secret);
     let context = Context { channel: of.channel, sender: End::A, purpose: Purpose::Offer };
-    let parts: Vec<_> = offer.chunks(MAX_LARGE_PAYLOAD - PART_HEADER).collect();
-    let count = u8::try_from(parts.len()).ok().filter(|count| usize::from(*count) <= MAX_OFFER_PARTS);
-    let count = count.ok_or(StoreError::Damaged)?;
-    for (number, part) in (1..=count).zip(parts) {
-        let payload = [&[number, count][..], part].concat();
+    for payload in offer_payloads(&offer).ok_or(StoreError::Damaged)? {
         let sealed = seal(&keys.offer_key.public(), &keys.offer_psk, &context, &payload, &mut rng)
             .map_err(|_| StoreError::Damaged)?;
         tx.enqueue(key, Kind::Offer, None, Some(sealed.bytes()))?;
     }
     Ok(())
+}
+
+/// An offer, cut into the payloads of its boxes. `None` if it is too long.
+pub(crate) fn offer_payloads(offer: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let parts: Vec<_> = offer.chunks(MAX_LARGE_PAYLOAD - PART_HEADER).collect();
+    let count = u8::try_from(parts.len()).ok().filter(|count| usize::from(*count) <= MAX_OFFER_PARTS)?;
+    Some((1..=count).zip(parts).map(|(number, part)| [&[number, count], part].concat()).collect())
 }
 
 /// End B: keeps the invite and a fresh end key, before the relay is asked. The same invite again is the same contact.

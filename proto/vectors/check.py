@@ -30,6 +30,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.x509 import load_der_x509_certificate
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 counts = {}
@@ -354,6 +356,16 @@ def check_links():
     wrong = file["wrong_kind"]
     same(name, "an enrolment", parse_link(wrong["enrolment"]["text"], 1), (None, wrong["enrolment"]["as_invite"]))
     same(name, "an invite", parse_link(wrong["invite"]["text"], 2), (None, wrong["invite"]["as_enrolment"]))
+
+
+def check_pins():
+    name = "pins.json"
+    for case in load(name)["cases"]:
+        keys = [load_der_x509_certificate(unhex(case["certificate"])).public_key()]
+        keys += [load_pem_private_key(case["key"].encode(), None).public_key()]
+        for key in keys:
+            info = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            same(name, case["comment"], sha256(info).hex(), case["pin"])
 
 
 # ---------------------------------------------------------------- frames
@@ -694,8 +706,11 @@ def ranges_hold(part):
 
 
 def key_holds(key, versions):
-    """The check of FIPS 203 section 7.2 is left to a library."""
-    return len(key) == 2 * 1216 and 1 in versions
+    """The coefficients of ML-KEM's part, 12 bits each, are below its modulus (FIPS 203 section 7.2)."""
+    if len(key) != 2 * 1216 or 1 not in versions:
+        return False
+    coefficients = int.from_bytes(unhex(key)[:1152], "little")
+    return all(coefficients >> 12 * at & 0xFFF < 3329 for at in range(768))
 
 
 def attachment_holds(file):
@@ -915,6 +930,17 @@ def check_pairings(words):
             same(name, f"{case['comment']}: {field}", hkdf(transcript, secret, label).hex(), case[field])
         if words:
             same(name, case["comment"], safety_words(words, transcript), case["safety_words"])
+
+
+def check_offers():
+    name = "pairings.json"
+    most = 15_178
+    for case in load(name)["offers"]:
+        offer = bytes(at % 251 for at in range(case["length"]))
+        parts = [offer[at : at + most] for at in range(0, len(offer), most)]
+        payloads = [bytes([number, len(parts)]) + part for number, part in enumerate(parts, 1)]
+        told = [{"header": p[:2].hex(), "length": len(p), "sha256": sha256(p).hex()} for p in payloads]
+        same(name, case["comment"], told if len(parts) <= 8 else None, case["payloads"])
 
 
 def check_resets(words):
@@ -1301,12 +1327,14 @@ if __name__ == "__main__":
     check_permits()
     check_proofs()
     check_links()
+    check_pins()
     check_frames()
     check_box_forms()
     check_content()
     check_invites()
     bip39 = word_list()
     check_pairings(bip39)
+    check_offers()
     check_resets(bip39)
     check_sealed_boxes()
     check_ratchet()

@@ -385,6 +385,12 @@ fn refused_envelopes() -> Vec<Value> {
         refused("a number that is too high", |envelope| envelope.number = 1 << 63),
         refused("a position that is too high", |envelope| envelope.position = 1 << 63),
         refused("a sealing key without a number", |envelope| envelope.sealing_key.as_mut().unwrap().number = 0),
+        refused("a sealing key with a coefficient that is ML-KEM's modulus, 3,329", |envelope| {
+            let key = &mut envelope.sealing_key.as_mut().unwrap().key;
+            // Twelve bits each, the lower ones first.
+            key[0] = 0x01;
+            key[1] = key[1] & 0xf0 | 0x0d;
+        }),
         refused("a sealing key of 1,215 bytes", |envelope| {
             envelope.sealing_key.as_mut().unwrap().key.truncate(1_215);
         }),

@@ -110,6 +110,17 @@ mod tests {
     }
 
     #[test]
+    fn pins_are_as_their_vectors_say() {
+        let vectors = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/vectors/pins.json")).unwrap();
+        let vectors: serde_json::Value = serde_json::from_slice(&vectors).unwrap();
+        for case in vectors["cases"].as_array().unwrap() {
+            let data = tempfile::tempdir().unwrap();
+            fs::write(data.path().join(KEY_FILE), case["key"].as_str().unwrap()).unwrap();
+            assert_eq!(hex::encode(relay_pin(data.path()).unwrap().as_bytes()), case["pin"], "{}", case["comment"]);
+        }
+    }
+
+    #[test]
     fn whoever_comes_second_takes_the_first_ones_key() {
         let data = tempfile::tempdir().unwrap();
         let pin = relay_pin(data.path()).unwrap();

@@ -1,12 +1,14 @@
 //! What an invite derives, and what a pairing ends in.
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tacit_proto::link::InviteSecret;
 use tacit_proto::{ChannelId, End};
 
 use super::{bytes, check};
 use crate::crypto::invite::InviteKeys;
 use crate::crypto::pairing::{AcceptRandom, ChannelSecrets, Transcript};
+use crate::pairing::offer_payloads;
 
 fn invite_case(comment: &str, channel: [u8; 16], secret: [u8; 32]) -> Value {
     let keys = InviteKeys::derive(&ChannelId::from_bytes(channel), &InviteSecret::from_bytes(secret));
@@ -57,6 +59,20 @@ fn pairing_case(comment: &str, offer: &[u8], accept: &[u8]) -> Value {
     })
 }
 
+/// Byte n of the offer is n modulo 251.
+fn parts_case(comment: &str, length: usize) -> Value {
+    let offer: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+    let part = |payload: &Vec<u8>| {
+        json!({
+            "header": hex::encode(&payload[..2]),
+            "length": payload.len(),
+            "sha256": hex::encode(Sha256::digest(payload)),
+        })
+    };
+    let payloads = offer_payloads(&offer).map(|payloads| payloads.iter().map(part).collect::<Vec<_>>());
+    json!({ "comment": comment, "length": length, "payloads": payloads })
+}
+
 #[test]
 fn pairings_are_as_their_vectors_say() {
     let long: Vec<u8> = (0..1_000_u32).map(|at| at as u8).collect();
@@ -67,6 +83,13 @@ fn pairings_are_as_their_vectors_say() {
             pairing_case("the same bytes in a row, cut elsewhere", b"offera", b"ccept"),
             pairing_case("a longer offer", &long, b"accept"),
             pairing_case("empty payloads", b"", b""),
+        ],
+        "offers": [
+            parts_case("one part", 1_000),
+            parts_case("as much as one part holds", 15_178),
+            parts_case("one byte more", 15_179),
+            parts_case("as much as eight parts hold", 8 * 15_178),
+            parts_case("one byte more: it cannot be sent", 8 * 15_178 + 1),
         ],
     });
     check("pairings.json", &made);
