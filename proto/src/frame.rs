@@ -305,3 +305,14 @@ pub enum FrameError {
     #[error("a field of a frame has a value without a meaning")]
     WrongValue,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_succeed_later_is_to_be_retried() {
+        let retried: Vec<_> = Refusal::ALL.into_iter().filter(|why| why.is_retry()).collect();
+        assert_eq!(retried, [Refusal::Full, Refusal::TooFast, Refusal::OutOfTurn, Refusal::Busy]);
+    }
+}

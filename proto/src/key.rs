@@ -58,6 +58,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_key_that_was_stored_is_the_same_key() {
+        // Clamping is X25519's affair: what is kept is what was given.
+        let key = EndKey::from_secret_bytes([7; 32]);
+        assert_eq!(key.secret_bytes(), &[7; 32]);
+        assert_eq!(EndKey::from_secret_bytes(*key.secret_bytes()).public(), key.public());
+    }
+
+    #[test]
     fn keys_never_show_in_debug() {
         let key = EndKey::from_secret_bytes([7; 32]);
         assert_eq!(format!("{key:?} {:?}", key.public()), "EndKey(..) EndPublic(..)");

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Uri;
 use sha2::{Digest, Sha256};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::id::opaque_bytes;
 use crate::limits::{MAX_ADDRESS, MAX_PERMITS};
@@ -277,7 +277,8 @@ pub(crate) fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_LEN] {
 }
 
 /// Appends flags, pin, address and checksum, and spells it.
-fn finish(mut bytes: Vec<u8>, relay: &RelayPlace) -> String {
+fn finish(bytes: Vec<u8>, relay: &RelayPlace) -> String {
+    let mut bytes = Zeroizing::new(bytes);
     match &relay.pin {
         Some(pin) => {
             bytes.push(1);
@@ -288,21 +289,19 @@ fn finish(mut bytes: Vec<u8>, relay: &RelayPlace) -> String {
     bytes.extend_from_slice(relay.address.as_str().as_bytes());
     let sum = checksum(&bytes);
     bytes.extend_from_slice(&sum);
-    let uri = format!("{SCHEME}{}", URL_SAFE_NO_PAD.encode(&bytes));
-    bytes.zeroize();
-    uri
+    format!("{SCHEME}{}", URL_SAFE_NO_PAD.encode(&*bytes))
 }
 
 /// A link's fields, read from the front.
 struct Fields {
     kind: u8,
-    bytes: Vec<u8>,
+    bytes: Zeroizing<Vec<u8>>,
     at: usize,
 }
 
 impl Fields {
     fn open(body: &str) -> Result<Self, LinkError> {
-        let mut bytes = URL_SAFE_NO_PAD.decode(body).map_err(|_| LinkError::Damaged)?;
+        let mut bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(body).map_err(|_| LinkError::Damaged)?);
         let end = bytes.len().checked_sub(CHECKSUM_LEN).ok_or(LinkError::Damaged)?;
         if checksum(&bytes[..end]) != bytes[end..] {
             return Err(LinkError::Damaged);
@@ -330,12 +329,6 @@ impl Fields {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let address = std::str::from_utf8(rest).map_err(|_| LinkError::Damaged)?;
         Ok(RelayPlace { address: address.parse()?, pin })
-    }
-}
-
-impl Drop for Fields {
-    fn drop(&mut self) {
-        self.bytes.zeroize();
     }
 }
 
@@ -414,6 +407,25 @@ mod tests {
     }
 
     #[test]
+    fn an_address_has_255_bytes_at_most() {
+        let of =
+            |len: usize| format!("wss://{}", "a".repeat(len - 6)).parse::<RelayAddress>().map(|a| a.as_str().len());
+        assert_eq!((of(255), of(256)), (Ok(255), Err(AddressError::Malformed)));
+    }
+
+    #[test]
+    fn addresses_and_secrets_never_show_in_debug() {
+        let shown = format!("{:?} {:?}", invite(), enrolment());
+        assert_eq!(
+            shown,
+            "InviteLink { relay: RelayPlace { address: RelayAddress(..), pin: None }, channel: ChannelId(..), \
+             secret: InviteSecret(..), remote: false } \
+             EnrolmentLink { relay: RelayPlace { address: RelayAddress(..), pin: Some(Pin(..)) }, \
+             code: EnrolCode(..), permits: 50 }"
+        );
+    }
+
+    #[test]
     fn only_a_whole_encrypted_or_local_address_is_one() {
         for good in [
             "wss://relay.example",
@@ -441,6 +453,8 @@ mod tests {
             "wss://u@a",
             "wss://a:x",
             "wss://a:99999",
+            "ws://localhost:x",
+            "ws://127.0.0.1:99999",
             "wss://a b",
             "wss://:80",
             "wss://a#b",

@@ -196,6 +196,12 @@ mod tests {
     }
 
     #[test]
+    fn a_relays_session_never_shows_in_debug() {
+        let (relay, ..) = setting();
+        assert_eq!(format!("{relay:?}"), "RelaySessionKey(..)");
+    }
+
+    #[test]
     fn degenerate_keys_are_refused_on_both_sides() {
         let (relay, key, of) = setting();
         let hostile = Challenge { session_public: RelaySessionPublic::from_bytes([0; 32]), ..*relay.challenge() };

@@ -129,6 +129,14 @@ mod tests {
     }
 
     #[test]
+    fn a_box_gives_back_its_bytes_and_debug_shows_its_size_alone() {
+        let bytes = of(SizeClass::Small, SizeClass::Small.box_len());
+        let sealed = SealedBox::check(bytes.clone()).unwrap();
+        assert_eq!(format!("{sealed:?}"), "SealedBox(Small)");
+        assert_eq!((sealed.bytes(), sealed.to_owned_buffer().into_bytes()), (&bytes, bytes.clone()));
+    }
+
+    #[test]
     fn a_wrong_header_is_not_a_box() {
         for header in [[0, 1], [2, 1], [1, 0], [1, 3]] {
             let mut bytes = vec![0; SizeClass::Small.box_len()];

@@ -183,7 +183,35 @@ fn the_largest_frame_fits_and_a_longer_one_does_not() {
     let attach = Request::Attach { items: vec![attach_item(); MAX_ATTACH], window: window() };
     assert!(ToRelay::Request(id(u32::MAX), attach).encode().len() <= MAX_FRAME);
 
-    assert_eq!(ToRelay::decode(vec![0; MAX_FRAME + 1].into()), Err(FrameError::TooLong));
+    let send = |payload: usize| {
+        let payload = vec![0; payload].into();
+        ToRelay::Request(id(1), Request::Send { handle: Handle(7), n: 1, payload }).encode()
+    };
+    let fields = send(16_384).len() - 16_384;
+    let (longest, longer) = (send(MAX_FRAME - fields), send(MAX_FRAME - fields + 1));
+    assert_eq!((longest.len(), longer.len()), (MAX_FRAME, MAX_FRAME + 1));
+    assert!(ToRelay::decode(longest).is_ok());
+    assert_eq!(ToRelay::decode(longer), Err(FrameError::TooLong));
+}
+
+#[test]
+fn a_relay_may_promise_90_days_and_say_1000_bytes_and_no_more() {
+    let welcome = |hold, in_flight, notice: usize| {
+        let FromRelay::Event(Event::Welcome(mut welcome)) = from_relay_frames().swap_remove(0).0 else {
+            unreachable!()
+        };
+        welcome.limits = Limits { hold, in_flight, ..welcome.limits };
+        welcome.notice = "n".repeat(notice);
+        let frame = FromRelay::Event(Event::Welcome(welcome));
+        FromRelay::decode(frame.clone().encode()).map(|decoded| assert_eq!(decoded, frame))
+    };
+    let days_90 = 90 * 24 * 3600;
+    assert_eq!(welcome(days_90, 1, 1_000), Ok(()));
+    assert_eq!(welcome(1, 1, 0), Ok(()));
+    assert_eq!(welcome(days_90 + 1, 1, 0), Err(FrameError::WrongValue));
+    assert_eq!(welcome(0, 1, 0), Err(FrameError::WrongValue));
+    assert_eq!(welcome(1, 0, 0), Err(FrameError::WrongValue));
+    assert_eq!(welcome(1, 1, 1_001), Err(FrameError::WrongLength));
 }
 
 #[test]
