@@ -357,7 +357,7 @@ fn run(queue: &CommitQueue, spool: &dyn Spool, mut tell: impl FnMut(&Change, boo
 
 #[cfg(test)]
 mod tests {
-    use tacit_proto::{ChannelId, End, EndPublic, Permit, SealedBox, SizeClass};
+    use tacit_proto::{ChannelId, End, EndPublic, EnrolCode, Permit, SealedBox, SizeClass};
 
     use super::*;
     use crate::spool::{BoxKey, ChannelRow, EndRow, Hour, Phase};
@@ -372,8 +372,12 @@ mod tests {
     }
 
     fn append(seq: u64) -> (Change, OnFailure) {
-        let mut bytes = vec![0; SizeClass::Small.box_len()];
-        bytes[..2].copy_from_slice(&SizeClass::Small.header());
+        append_of(SizeClass::Small, seq)
+    }
+
+    fn append_of(class: SizeClass, seq: u64) -> (Change, OnFailure) {
+        let mut bytes = vec![0; class.box_len()];
+        bytes[..2].copy_from_slice(&class.header());
         let sealed = SealedBox::check(bytes.into()).unwrap();
         (Change::Append { to: TO, key: BoxKey { seq, expires: Hour(1) }, sealed }, OnFailure::Tell)
     }
@@ -460,6 +464,24 @@ mod tests {
             _ => panic!("nothing else was asked for"),
         });
         assert_eq!(told, [(TO, 1, false), (other, 1, false)]);
+    }
+
+    #[test]
+    fn large_boxes_and_enrolments_weigh_what_they_write() {
+        let (queue, mut batch, spool) = (CommitQueue::default(), Batch::default(), MemorySpool::default());
+        queue.push([(Change::PutChannel(CHANNEL, row(1)), OnFailure::Tell)]);
+        commit(&queue, &mut batch, &spool);
+        queue.push((1..=129).map(|seq| append_of(SizeClass::Large, seq)));
+        assert_eq!(commit(&queue, &mut batch, &spool).len(), 128, "as much as 1,024 small boxes");
+        commit(&queue, &mut batch, &spool);
+        let enrol = |n| {
+            let permits = (0..=255).map(|permit| Permit::from_bytes([permit; 32]).hash()).collect();
+            let code = EnrolCode::from_bytes([n; 32]).hash();
+            (Change::Enrol { code, permits, forget: Hour(1) }, OnFailure::Tell)
+        };
+        queue.push((1..=4).map(enrol));
+        assert_eq!(commit(&queue, &mut batch, &spool).len(), 3, "a code, and each permit that it gave");
+        assert_eq!(spool.longest(), MAX_BATCH);
     }
 
     #[test]

@@ -11,6 +11,15 @@ use crate::spool::{
 };
 use crate::sync::{Mutex, lock};
 
+/// Sets a flag when it goes, also by a panic: whoever waits for a thread that failed waits no longer.
+pub(crate) struct SetOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 struct Rows {
     boxes: BTreeMap<(EndOf, u64), (BoxKey, SealedBox)>,

@@ -13,6 +13,7 @@ use super::*;
 use crate::spool::{
     BoxKey, Change, ChannelRow, EndRow, EnrolmentId, Hour, Phase, Recovered, RedbSpool, SpentCode, Spool, SpoolError,
 };
+use crate::testing::SetOnDrop;
 use crate::{Clock, Enrolments, Offer};
 
 const HOLD: u32 = 24 * 3600;
@@ -286,6 +287,7 @@ fn a_backup_beside_commits_shows_one_moment() {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            let _done = SetOnDrop(&done);
             for (n, permit) in permits.iter().enumerate() {
                 // As opening a channel does: both or neither.
                 let mut id = [0xee; 16];
@@ -296,7 +298,6 @@ fn a_backup_beside_commits_shows_one_moment() {
                     setting.spool.turn_epoch().unwrap();
                 }
             }
-            done.store(true, Ordering::Relaxed);
         });
         while !done.load(Ordering::Relaxed) {
             let contents = setting.backups.write(Extras::default(), io::sink()).unwrap();

@@ -169,6 +169,11 @@ impl Chains {
         Ok(chain.load.box_key())
     }
 
+    #[cfg(test)]
+    pub(super) fn holds(&self, of: &EndOf) -> bool {
+        self.0.contains_key(of)
+    }
+
     /// Forgets a backlog.
     pub(super) fn forget(&mut self, of: &EndOf) {
         self.0.remove(of);
@@ -207,4 +212,35 @@ pub(super) fn open(key: &Key, nonce: &[u8; NONCE_LEN], aad: &[u8], data: &mut [u
 
 fn cipher(key: &Key) -> Result<LessSafeKey, Unspecified> {
     Ok(LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &key[..])?))
+}
+
+#[cfg(test)]
+mod tests {
+    use tacit_proto::{ChannelId, End};
+
+    use super::*;
+    use crate::spool::epoch::draw;
+
+    const OF: EndOf = EndOf { channel: ChannelId::from_bytes([1; 16]), end: End::A };
+
+    #[test]
+    fn a_seq_that_is_out_of_reach_is_damage_and_not_hours_of_work() {
+        let mut link = Link::draw(5).unwrap();
+        assert!(matches!(link.advance(4), Err(Fault::Damaged(_))));
+        assert!(matches!(link.advance(5 + MAX_STEPS + 1), Err(Fault::Damaged(_))));
+        assert!(link.advance(6).is_ok() && link.seq() == 6, "and it stands where it stood");
+    }
+
+    #[test]
+    fn a_backlog_that_began_anew_is_never_read_along_its_old_chain() {
+        let (epoch, key) = draw().unwrap();
+        let mut keys = Keyring::default();
+        keys.add(epoch, key.clone());
+        let mut chains = Chains::default();
+        for _ in 0..2 {
+            let link = Link::draw(1).unwrap();
+            let row = BacklogRow::wrap(&OF, &link, epoch, &key).unwrap();
+            assert_eq!(chains.box_key(&OF, &row, &keys, 1).unwrap(), link.box_key());
+        }
+    }
 }

@@ -39,7 +39,7 @@ pub struct RedbSpool {
     pub(super) writer: Mutex<Writer>,
     appending: Mutex<Appending>,
     state: RwLock<State>,
-    chains: Mutex<Chains>,
+    pub(super) chains: Mutex<Chains>,
     storage: Box<dyn Storage>,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct State {
     writable: bool,
     /// Counts the openings, so that an error is not held against a later one.
     opening: u64,
-    keys: Keyring,
+    pub(super) keys: Keyring,
 }
 
 /// Why something could not be read.

@@ -51,6 +51,19 @@ fn a_key_put_or_destroyed_in_part_is_whole_or_no_key_and_never_harms_another() {
 }
 
 #[test]
+fn a_file_that_is_too_short_is_made_whole_and_keeps_its_keys() {
+    let one = draw().unwrap();
+    let whole = slots(std::slice::from_ref(&one));
+    for len in [0, 1, SLOT_LEN - 1, SLOT_LEN, SLOT_LEN + SLOTS, SLOTS * SLOT_LEN - 1] {
+        let disk = SimDisk::with([Vec::new(), whole[..len].to_vec()]);
+        let (_, found) = SlotFile::open(crate::spool::Storage::epoch_keys(&disk).unwrap()).unwrap();
+        assert_eq!(found.len(), usize::from(len >= 80), "{len}");
+        let [_, bytes] = disk.files();
+        assert!(bytes.len() == whole.len() && bytes[..len] == whole[..len], "{len}");
+    }
+}
+
+#[test]
 fn destroying_leaves_not_a_byte_of_a_key() {
     let (one, two) = (draw().unwrap(), draw().unwrap());
     let disk = SimDisk::with([Vec::new(), slots(&[one.clone(), two.clone()])]);

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tacit_proto::{End, EndOf, EnrolCodeHash, PermitHash, SizeClass};
 
 use super::{Model, append, channel, channel_row, end, key, remove, sealed, small};
-use crate::spool::{BoxKey, Change, Hour, Phase, RedbSpool, Spool, Waiting};
+use crate::spool::rows::MAX_SEQ;
+use crate::spool::{BoxKey, Change, Hour, Phase, RedbSpool, Spool, SpoolError, Waiting};
+use crate::testing::SetOnDrop;
 
 #[test]
 fn boxes_come_back_in_order_and_only_those_asked_for() {
@@ -23,6 +25,20 @@ fn boxes_come_back_in_order_and_only_those_asked_for() {
     assert_eq!(spool.load(a, 7, 1).unwrap(), [(7, small(7))]);
     assert_eq!(spool.load(b, 0, 5).unwrap(), [(1, sealed(SizeClass::Large, 100))]);
     assert!(spool.load(end(2, End::A), 0, 5).unwrap().is_empty(), "an end without a backlog has no boxes");
+}
+
+#[test]
+fn the_highest_seq_is_kept_and_one_beyond_it_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = RedbSpool::open(dir.path()).unwrap();
+    let (a, b) = (end(1, End::A), end(1, End::B));
+    spool.commit(&[append(a, MAX_SEQ, small(1)), append(b, MAX_SEQ, small(2))]).unwrap();
+    let refused = spool.commit(&[append(a, MAX_SEQ + 1, small(3))]).unwrap_err();
+    assert!(matches!(&refused, SpoolError::Damaged(what) if what.contains("seq")), "{refused}");
+    // Were the top bit of a seq taken for one of the key, this would be end B's box.
+    spool.commit(&[remove(a, [MAX_SEQ + 1, u64::MAX])]).unwrap();
+    assert_eq!(spool.load(a, MAX_SEQ, 9).unwrap(), [(MAX_SEQ, small(1))]);
+    assert_eq!(spool.load(b, MAX_SEQ, 9).unwrap(), [(MAX_SEQ, small(2))]);
 }
 
 #[test]
@@ -155,6 +171,7 @@ fn loading_beside_commits_and_turns_never_sees_half_a_change() {
             }
         };
         let readers = [scope.spawn(reader), scope.spawn(reader)];
+        let finished = SetOnDrop(&done);
         for seq in 3..120 {
             spool.commit(&[remove(a, [seq - 2]), append(a, seq, small(seq))]).unwrap();
             // Some backlogs drain and begin again under a new key while they are being loaded.
@@ -171,7 +188,7 @@ fn loading_beside_commits_and_turns_never_sees_half_a_change() {
                 spool.turn_epoch().unwrap();
             }
         }
-        done.store(true, Ordering::Relaxed);
+        drop(finished);
         readers.into_iter().for_each(|reader| reader.join().unwrap());
     });
 }

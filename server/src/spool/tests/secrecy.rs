@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::{append, end, remove, sealed, small};
 use crate::spool::chain::{BacklogRow, Chains};
 use crate::spool::epoch::{Keyring, SlotFile};
+use crate::spool::redb_spool::lock;
 use crate::spool::rows::{BACKLOGS, BOXES, box_key, end_key};
 use crate::spool::wrap::unwrap_box;
 use crate::spool::{DataDir, RedbSpool, Spool, SpoolError, Storage};
@@ -145,6 +146,26 @@ fn a_deleted_box_opens_no_more_after_two_turns_while_a_waiting_one_does() {
     // The relay itself, given the earlier database and the later keys, opens nothing either.
     let mixed = mix(before.path(), after.path());
     assert!(matches!(RedbSpool::open(mixed.path()), Err(SpoolError::Damaged(_))));
+}
+
+#[test]
+fn what_opens_deleted_boxes_leaves_memory_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = RedbSpool::open(dir.path()).unwrap();
+    let (drained, partly) = (end(1, End::A), end(2, End::B));
+    spool.commit(&[append(drained, 1, small(1)), append(partly, 1, small(2)), append(partly, 2, small(3))]).unwrap();
+    for of in [drained, partly] {
+        spool.load(of, 0, 9).unwrap();
+    }
+    let chains = || [drained, partly].map(|of| lock(&spool.chains).holds(&of));
+    assert_eq!(chains(), [true, true]);
+    spool.commit(&[remove(drained, [1]), remove(partly, [1])]).unwrap();
+    assert_eq!(chains(), [false, true], "a backlog that drained");
+    let epoch = spool.read().keys.current().map(|(id, _)| id).unwrap();
+    spool.turn_epoch().unwrap();
+    assert_eq!(chains(), [false, false], "chains that stood before the oldest waiting box");
+    assert!(spool.read().keys.get(&epoch).is_none(), "the key of the epoch before");
+    assert_eq!(spool.load(partly, 0, 9).unwrap(), [(2, small(3))]);
 }
 
 #[test]
