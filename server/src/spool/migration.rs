@@ -19,9 +19,8 @@ use redb::{Database, ReadableTable, WriteTransaction};
 use tacit_proto::{EnrolCodeHash, PermitHash};
 
 use super::fault::{Fault, guarded};
-use super::recovery::Last;
 use super::rows::{
-    BOXES, DUE, Def, ENROLMENTS, FORMAT, META, META_COMMITS, META_FORMAT, PERMITS, Take, due_key, spent_code_to_bytes,
+    BOXES, DUE, Def, ENROLMENTS, FORMAT, META, META_FORMAT, PERMITS, Take, due_key, spent_code_to_bytes,
 };
 use super::{EnrolmentId, Hour, SpentCode};
 
@@ -45,25 +44,20 @@ impl Migration {
     }
 }
 
-/// Gives the database the format of this version. Returns the number of the last transaction as well.
-pub(super) fn migrate(db: &Database, last: Last) -> Result<(u64, Migration), Fault> {
-    let Last { format, commits } = last;
+/// Gives the database the format of this version. It has no number among the transactions: it is never taken back.
+pub(super) fn migrate(db: &Database, format: u32) -> Result<Migration, Fault> {
     let migration = Migration { from: format, to: FORMAT };
     if !migration.happened() {
-        return Ok((commits, migration));
+        return Ok(migration);
     }
-    let commits = commits + 1;
     guarded(|| {
         let mut txn = db.begin_write()?;
         txn.set_quick_repair(true);
         from_format_1(&txn)?;
-        let mut meta = txn.open_table(META)?;
-        meta.insert(&META_FORMAT, FORMAT.to_be_bytes().as_slice())?;
-        meta.insert(&META_COMMITS, commits.to_be_bytes().as_slice())?;
-        drop(meta);
+        txn.open_table(META)?.insert(&META_FORMAT, FORMAT.to_be_bytes().as_slice())?;
         Ok(txn.commit()?)
     })?;
-    Ok((commits, migration))
+    Ok(migration)
 }
 
 fn from_format_1(txn: &WriteTransaction) -> Result<(), Fault> {

@@ -25,7 +25,7 @@ pub(super) struct Opened {
 /// Opens the database, or founds it.
 pub(super) fn open_database(storage: &dyn Storage) -> Result<Opened, Fault> {
     let opened = open(Plain(storage.database()?), |db| match guarded(|| last_commit(db))? {
-        Some(last) => migrate(db, last),
+        Some(last) => Ok((last.commits, migrate(db, last.format)?)),
         None => {
             transact(db, 1, found).map_err(|failed| failed.fault)?;
             Ok((1, Migration { from: FORMAT, to: FORMAT }))
@@ -41,8 +41,8 @@ pub(super) fn open_database(storage: &dyn Storage) -> Result<Opened, Fault> {
 /// Opens a view of the database that can be read only. An older format becomes this one in the view alone.
 pub(super) fn open_to_read(storage: &dyn Storage) -> Result<Opened, Fault> {
     open(Overlay::new(storage.database_to_read()?)?, |db| {
-        let last = guarded(|| last_commit(db))?;
-        migrate(db, last.ok_or(Fault::Io("nothing was ever written".to_owned()))?)
+        let last = guarded(|| last_commit(db))?.ok_or(Fault::Io("nothing was ever written".to_owned()))?;
+        Ok((last.commits, migrate(db, last.format)?))
     })
 }
 

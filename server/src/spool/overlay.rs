@@ -167,9 +167,71 @@ impl StorageBackend for Overlay {
 
 #[cfg(test)]
 mod tests {
-    use redb::backends::InMemoryBackend;
+    use proptest::prelude::*;
+    use redb::backends::{FileBackend, InMemoryBackend};
 
     use super::*;
+
+    #[test]
+    fn a_lock_on_a_plain_file_is_one_on_the_file_until_it_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, [0; 64]).unwrap();
+        let open = || {
+            let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+            FileBackend::new(file).unwrap()
+        };
+        let (plain, other) = (Plain(Box::new(open())), open());
+        let (low, high) = (Bound::Included(1), Bound::Excluded(2));
+        let kept_out = || other.query_lock_range(low, high).unwrap();
+
+        plain.lock_range(low, high).unwrap();
+        assert!(kept_out());
+        plain.unlock_range(low, high).unwrap();
+        assert!(!kept_out());
+        plain.lock_shared_range(low, high).unwrap();
+        assert!(kept_out() && other.try_lock_shared_range(low, high).unwrap());
+        plain.close().unwrap();
+        assert!(!kept_out(), "its own shared lock does not keep it out");
+        assert!(plain.query_lock_range(low, high).unwrap());
+    }
+
+    proptest! {
+        #[test]
+        fn an_overlay_is_what_the_file_would_be(
+            file in 0..4 * BLOCK as usize,
+            changes in prop::collection::vec((any::<bool>(), 0..5 * BLOCK, 0..2 * BLOCK as usize), 1..8),
+        ) {
+            let before: Vec<u8> = (0..file).map(|at| (at % 251) as u8 + 1).collect();
+            let backend = InMemoryBackend::new();
+            backend.set_len(file as u64).unwrap();
+            backend.write(0, &before).unwrap();
+            let overlay = Overlay::new(Box::new(backend)).unwrap();
+            let mut model = before.clone();
+            for (n, (write, at, len)) in (0xf0..).zip(changes) {
+                if write {
+                    overlay.write(at, &vec![n; len]).unwrap();
+                    let end = at as usize + len;
+                    model.resize(model.len().max(end), 0);
+                    model[at as usize..end].fill(n);
+                } else {
+                    overlay.set_len(at).unwrap();
+                    model.resize(at as usize, 0);
+                }
+                prop_assert_eq!(overlay.len().unwrap(), model.len() as u64);
+                let mut seen = vec![0xee; model.len()];
+                overlay.read(0, &mut seen).unwrap();
+                prop_assert!(seen == model);
+                let (from, part) = (model.len() / 3, model.len() / 2);
+                overlay.read(from as u64, &mut seen[..part]).unwrap();
+                prop_assert!(seen[..part] == model[from..from + part]);
+                prop_assert!(overlay.read(1, &mut seen).is_err(), "nothing is behind the end");
+            }
+            let mut after = vec![0; file];
+            overlay.file.read(0, &mut after).unwrap();
+            prop_assert!(after == before && overlay.file.len().unwrap() == file as u64);
+        }
+    }
 
     #[test]
     fn an_overlay_shows_what_was_written_and_the_file_keeps_what_it_had() {

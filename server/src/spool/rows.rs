@@ -4,7 +4,7 @@
 //! # `spool.redb`, format 2
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | name, 8 bytes | `format`: 4 bytes; `life`: the incarnation, 16 bytes; `commits`: the number of the last transaction, 8 bytes |
+//! | `meta` | name, 8 bytes | `format`: 4 bytes; `life`: the incarnation, 16 bytes; `commits`: the number of the last transaction (migrations have none), 8 bytes |
 //! | `channels` | channel, 16 bytes | see `channel_to_bytes` |
 //! | `permits` | hash, 32 bytes | the enrolment that gave it, 8 bytes |
 //! | `enrolments` | code's hash, 32 bytes | hour to forget it 4, number of permits given 2, SHA-256 over their hashes 32 |
