@@ -182,14 +182,16 @@ fn a_file_damaged_anywhere_is_an_error_or_still_right_and_never_a_panic() {
 
 #[test]
 fn a_file_cut_short_or_of_another_kind_is_damaged_and_not_replaced() {
-    for spoil in [|bytes: &mut Vec<u8>| bytes.truncate(20_000), |bytes: &mut Vec<u8>| bytes[..64].fill(b'x')] {
-        let dir = used();
-        let path = dir.path().join("spool.redb");
-        let mut bytes = fs::read(&path).unwrap();
-        spoil(&mut bytes);
+    let dir = used();
+    let path = dir.path().join("spool.redb");
+    let whole = fs::read(&path).unwrap();
+    let mut spoilt: Vec<_> = [1, 300, 4096, 20_000, whole.len() - 4096].map(|len| whole[..len].to_vec()).into();
+    spoilt.push([&[b'x'; 64], &whole[64..]].concat());
+    for bytes in spoilt {
         fs::write(&path, &bytes).unwrap();
-        assert!(matches!(RedbSpool::open(dir.path()), Err(SpoolError::Damaged(_))));
-        assert_eq!(fs::metadata(&path).unwrap().len(), bytes.len() as u64);
+        let refused = RedbSpool::open(dir.path()).unwrap_err();
+        assert!(matches!(refused, SpoolError::Damaged(_)), "{} bytes: {refused}", bytes.len());
+        assert_eq!(fs::read(&path).unwrap(), bytes);
     }
 }
 
