@@ -95,11 +95,16 @@ fn used() -> tempfile::TempDir {
 #[test]
 fn a_newer_format_is_refused_and_left_as_it_is() {
     let dir = used();
-    tamper(dir.path(), META, |value| {
-        if value.len() == 4 {
-            value.copy_from_slice(&3u32.to_be_bytes());
-        }
-    });
+    let give = |format: u32| {
+        tamper(dir.path(), META, |value| {
+            if value.len() == 4 {
+                value.copy_from_slice(&format.to_be_bytes());
+            }
+        });
+    };
+    give(0);
+    assert!(matches!(RedbSpool::migrate(dir.path()), Err(SpoolError::Damaged(_))), "there never was one before 1");
+    give(3);
     let before = fs::read(dir.path().join("epoch.keys")).unwrap();
     assert!(matches!(RedbSpool::open(dir.path()), Err(SpoolError::NewerFormat)));
     assert!(matches!(RedbSpool::migrate(dir.path()), Err(SpoolError::NewerFormat)));
