@@ -92,19 +92,27 @@ fn used() -> tempfile::TempDir {
     dir
 }
 
+fn set_format(dir: &Path, format: u32) {
+    tamper(dir, META, |value| {
+        if value.len() == 4 {
+            value.copy_from_slice(&format.to_be_bytes());
+        }
+    });
+}
+
+#[test]
+fn a_format_before_the_first_is_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(RedbSpool::open(dir.path()).unwrap());
+    set_format(dir.path(), 0);
+    assert!(matches!(RedbSpool::migrate(dir.path()), Err(SpoolError::Damaged(_))));
+    assert!(matches!(RedbSpool::open(dir.path()), Err(SpoolError::Damaged(_))));
+}
+
 #[test]
 fn a_newer_format_is_refused_and_left_as_it_is() {
     let dir = used();
-    let give = |format: u32| {
-        tamper(dir.path(), META, |value| {
-            if value.len() == 4 {
-                value.copy_from_slice(&format.to_be_bytes());
-            }
-        });
-    };
-    give(0);
-    assert!(matches!(RedbSpool::migrate(dir.path()), Err(SpoolError::Damaged(_))), "there never was one before 1");
-    give(3);
+    set_format(dir.path(), 3);
     let before = fs::read(dir.path().join("epoch.keys")).unwrap();
     assert!(matches!(RedbSpool::open(dir.path()), Err(SpoolError::NewerFormat)));
     assert!(matches!(RedbSpool::migrate(dir.path()), Err(SpoolError::NewerFormat)));
