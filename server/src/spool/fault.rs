@@ -84,6 +84,9 @@ from_redb!(CommitError, CompactionError, DatabaseError, StorageError, TableError
 /// so at `Builder::set_check_integrity_on_open`, which would read the whole file at every start).
 ///
 /// Whatever the panic left half-done must be dropped and opened again.
+///
+/// Where redb panics once more while it cleans up after a panic, the process ends: one altered byte in its list of freed
+/// pages is enough. What was committed is still there, as after any crash.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Fault::Damaged("a page of the spool file")))
 }

@@ -2,7 +2,7 @@
 
 use tacit_proto::{End, SizeClass};
 
-use super::sim::{Faults, SimDisk, Survivor, Unsynced};
+use super::sim::{Faults, Op, SimDisk, Survivor, Unsynced};
 use super::{Model, Step, append, end, remove, script, sealed, small};
 use crate::spool::{Recovered, RedbSpool, Spool, SpoolError};
 
@@ -98,6 +98,24 @@ fn a_full_disk_refuses_batches_and_goes_on_delivering_and_recovers_by_itself() {
     spool.commit(&[remove(a, [97])]).unwrap();
     spool.commit(&many(200)).unwrap();
     assert_eq!(spool.load(a, 0, 99).unwrap().len(), 65);
+}
+
+#[test]
+fn a_batch_that_never_landed_costs_nothing_to_take_back() {
+    let disk = SimDisk::default();
+    let (spool, _) = RedbSpool::open_on(disk.clone()).unwrap();
+    let a = end(1, End::A);
+    let boxes: Vec<_> = (1..=40).map(|seq| (seq, sealed(SizeClass::Large, seq))).collect();
+    spool.commit(&boxes.iter().map(|(seq, sealed)| append(a, *seq, sealed.clone())).collect::<Vec<_>>()).unwrap();
+    let done = disk.log().len();
+    disk.set_faults(Faults { failing: disk.changes()..disk.changes() + 1, ..Faults::default() });
+    assert!(matches!(spool.commit(&[remove(a, 1..=40)]), Err(SpoolError::Write(_))));
+    assert_eq!(spool.load(a, 0, 99).unwrap(), boxes);
+    spool.commit(&[append(a, 41, small(41))]).unwrap();
+    // A full disk has no room to put back what is there.
+    let log = disk.log();
+    let written = log[done..].iter().map(|op| if let Op::Write(_, _, data) = op { data.len() } else { 0 });
+    assert!(written.sum::<usize>() < 20 * SizeClass::Large.box_len());
 }
 
 #[test]
