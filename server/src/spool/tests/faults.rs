@@ -119,6 +119,31 @@ fn a_batch_that_never_landed_costs_nothing_to_take_back() {
 }
 
 #[test]
+fn what_was_refused_is_not_seen_while_the_disk_cannot_be_written_wherever_it_stopped() {
+    let a = end(1, End::A);
+    let opened = || {
+        let disk = SimDisk::default();
+        let (spool, _) = RedbSpool::open_on(disk.clone()).unwrap();
+        spool.commit(&[append(a, 1, small(1)), append(a, 2, small(2))]).unwrap();
+        let changes = disk.changes();
+        (disk, spool, changes)
+    };
+    let batch = [append(a, 3, small(3)), remove(a, [1])];
+    let (disk, spool, before) = opened();
+    spool.commit(&batch).unwrap();
+    // The last of them are those that the batch landed by, though the disk did not say so.
+    for change in 0..disk.changes() - before {
+        let (disk, spool, before) = opened();
+        disk.set_faults(Faults { failing: before + change..usize::MAX, ..Faults::default() });
+        assert!(matches!(spool.commit(&batch), Err(SpoolError::Write(_))), "change {change}");
+        assert_eq!(spool.load(a, 0, 9).unwrap(), [(1, small(1)), (2, small(2))], "change {change}");
+        disk.set_faults(Faults::default());
+        spool.commit(&[append(a, 4, small(4))]).unwrap();
+        assert_eq!(spool.load(a, 2, 9).unwrap(), [(2, small(2)), (4, small(4))], "change {change}");
+    }
+}
+
+#[test]
 fn a_disk_that_turned_read_only_refuses_batches_and_goes_on_delivering() {
     let disk = SimDisk::default();
     let (spool, _) = RedbSpool::open_on(disk.clone()).unwrap();
