@@ -209,6 +209,16 @@ fn a_spool_that_is_there_is_never_replaced() {
 }
 
 #[test]
+fn an_empty_file_is_no_spool_and_is_replaced() {
+    let setting = Setting::new();
+    let (_parent, other) = nowhere();
+    fs::create_dir_all(&other).unwrap();
+    fs::write(other.join("spool.redb"), []).unwrap();
+    restored(&setting.backup(), &other).unwrap();
+    assert!(!RedbSpool::open(&other).unwrap().1.channels.is_empty());
+}
+
+#[test]
 fn a_kept_file_does_not_replace_another_one() {
     let backup = Setting::new().backup();
     let (_parent, data) = nowhere();
