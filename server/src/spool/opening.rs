@@ -11,8 +11,8 @@ use super::rows::FORMAT;
 use super::storage::Storage;
 use super::transaction::transact;
 
-/// Most memory that redb uses for pages. A large batch is 4 MiB.
-const CACHE: usize = 32 << 20;
+/// Most memory that redb uses for pages. A large batch is 4 MiB. In tests little: what they load, they read from the disk.
+const CACHE: usize = if cfg!(test) { 1 << 20 } else { 32 << 20 };
 
 /// A database in the format of this version.
 pub(super) struct Opened {

@@ -144,6 +144,20 @@ fn what_was_refused_is_not_seen_while_the_disk_cannot_be_written_wherever_it_sto
 }
 
 #[test]
+fn a_read_that_failed_once_is_answered_all_the_same() {
+    let disk = SimDisk::default();
+    let (spool, _) = RedbSpool::open_on(disk.clone()).unwrap();
+    let a = end(1, End::A);
+    let boxes: Vec<_> = (1..=120).map(|seq| (seq, sealed(SizeClass::Large, seq))).collect();
+    spool.commit(&boxes.iter().map(|(seq, sealed)| append(a, *seq, sealed.clone())).collect::<Vec<_>>()).unwrap();
+    let before = disk.changes();
+    disk.set_faults(Faults { failing: before..before + 1, reads_too: true, ..Faults::default() });
+    assert_eq!(spool.load(a, 0, 199).unwrap(), boxes);
+    assert!(disk.changes() > before, "it did fail");
+    spool.commit(&[remove(a, 1..=120)]).unwrap();
+}
+
+#[test]
 fn a_disk_that_turned_read_only_refuses_batches_and_goes_on_delivering() {
     let disk = SimDisk::default();
     let (spool, _) = RedbSpool::open_on(disk.clone()).unwrap();
