@@ -209,6 +209,19 @@ fn a_file_cut_short_or_of_another_kind_is_damaged_and_not_replaced() {
 }
 
 #[test]
+fn a_database_that_was_cut_while_it_was_made_is_made_anew_and_a_longer_one_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spool.redb");
+    let long = vec![0; (128 << 10) + 1];
+    fs::write(&path, &long).unwrap();
+    assert!(matches!(RedbSpool::open(dir.path()), Err(SpoolError::Damaged(_))));
+    assert_eq!(fs::read(&path).unwrap(), long);
+    fs::write(&path, &long[1..]).unwrap();
+    let (spool, _) = RedbSpool::open(dir.path()).unwrap();
+    spool.commit(&[append(end(1, End::A), 1, small(1))]).unwrap();
+}
+
+#[test]
 fn waiting_boxes_without_their_epoch_key_are_damage_and_nothing_is_overwritten() {
     let dir = used();
     let path = dir.path().join("epoch.keys");
