@@ -169,6 +169,12 @@ fn what_opens_deleted_boxes_leaves_memory_too() {
 }
 
 #[test]
+fn a_spool_shows_nothing_in_debug() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(format!("{:?}", RedbSpool::open(dir.path()).unwrap().0), "RedbSpool(..)");
+}
+
+#[test]
 fn a_restart_turns_the_epoch_too() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = RedbSpool::open(dir.path()).unwrap();
