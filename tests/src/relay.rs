@@ -44,7 +44,8 @@ impl Relay {
             let port = u16::try_from(20_000 + random_below(12_000)).unwrap();
             std::fs::write(data.path().join("test.toml"), config(port)).unwrap();
             let listen = format!("127.0.0.1:{port}");
-            if let Some((child, scheme, address)) = spawn(data.path(), &listen) {
+            let program = Command::new(binary("tacit-server"));
+            if let Some((child, scheme, address)) = spawn(program, data.path(), &listen) {
                 return Self { data, scheme, address, child };
             }
         }
@@ -99,8 +100,13 @@ impl Relay {
 
     /// Starts the killed relay again, where it was.
     pub fn restart(&mut self) {
+        self.restart_as(Command::new(binary("tacit-server")));
+    }
+
+    /// The same as another program, which is called as `tacit-server` is.
+    pub fn restart_as(&mut self, program: Command) {
         self.kill();
-        let (child, _, address) = spawn(self.data.path(), &self.address).expect("the relay starts again");
+        let (child, _, address) = spawn(program, self.data.path(), &self.address).expect("the relay starts again");
         assert_eq!(address, self.address);
         self.child = child;
     }
@@ -144,8 +150,8 @@ fn append(folder: &Path, name: &str) -> File {
 }
 
 /// None: it does not get ready, for instance because the port is taken.
-fn spawn(folder: &Path, listen: &str) -> Option<(Child, String, String)> {
-    let mut child = Command::new(binary("tacit-server"))
+fn spawn(mut program: Command, folder: &Path, listen: &str) -> Option<(Child, String, String)> {
+    let mut child = program
         .arg("--config")
         .arg(folder.join("test.toml"))
         .arg("--data")
