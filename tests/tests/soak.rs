@@ -17,6 +17,8 @@ mod conn;
 mod end;
 #[path = "soak/ledger.rs"]
 mod ledger;
+#[path = "soak/passing.rs"]
+mod passing;
 #[path = "soak/process.rs"]
 mod process;
 #[path = "soak/strangers.rs"]
@@ -29,7 +31,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use end::{Device, WIDE};
-use ledger::{Ledger, Totals};
+use ledger::Ledger;
+use passing::Passer;
 use process::Process;
 use rand_core::UnwrapErr;
 use strangers::Stranger;
@@ -44,6 +47,10 @@ use world::{Dice, World, address};
 
 const CHANNELS: u16 = 12;
 const STRANGERS: u16 = 3;
+/// How many channels come and go at once.
+const PASSERS: u16 = 2;
+/// A machine under load must not fail this; a hang must.
+const GIVE_UP: Duration = Duration::from_secs(300);
 /// Far more than a relay with some dozen devices takes.
 const MOST_MIB: u64 = 192;
 
@@ -103,6 +110,8 @@ async fn channels(world: &Arc<World>, process: &Process) -> Vec<Device> {
                 dice: Dice::new(world.seed, place.into()),
                 here: Arc::clone(here),
                 there: Arc::clone(there),
+                closing: None,
+                gone: None,
             });
         }
     }
@@ -117,15 +126,16 @@ fn has_seen_it_all(world: &World, process: &Process) -> bool {
         (counts.acked.get(), 2_000),
         (counts.again.get(), 20),
         (counts.full.get(), 20),
-        (counts.busy.get(), 20),
+        (counts.busy.get(), 10),
         (counts.superseded.get(), 20),
         (counts.rekeyed.get(), 20),
         (counts.deaf.get(), 3),
         (counts.strangers.get(), 20),
-        (process.kills, 8),
-        (process.ends, 2),
+        (counts.passed.get(), 4),
+        (process.kills, 5),
+        (process.ends, 1),
         (process.full_disks, 3),
-        (process.hours, 6),
+        (process.hours, 4),
     ];
     enough.iter().all(|(count, least)| count >= least)
 }
@@ -135,7 +145,7 @@ fn tell(world: &World, process: &Process, from: Instant) {
     println!(
         "{:>5} s: {} accepted, {} delivered and {} again, {} acked; refused: {} full, {} busy, {} out of turn; \
          {} attached, {} superseded, {} rekeyed, {} deaf, {} cut off; {} killed, {} ended, {} full disks, {} hours; \
-         {} strangers; spool {} MiB, memory at most {} MiB",
+         {} channels came and went; {} strangers; spool {} MiB, memory at most {} MiB",
         from.elapsed().as_secs(),
         counts.accepted.get(),
         counts.delivered.get(),
@@ -153,6 +163,7 @@ fn tell(world: &World, process: &Process, from: Instant) {
         process.ends,
         process.full_disks,
         process.hours,
+        counts.passed.get(),
         counts.strangers.get(),
         process.spool_bytes() >> 20,
         process.peak_mib(),
@@ -177,9 +188,21 @@ fn what_is_accepted_is_delivered_held_or_expired_whatever_the_weather() {
     // Nobody is at its other end.
     let unused = devices.pop().unwrap();
     let mut gauge = devices.pop().unwrap();
-    lives.spawn_on(async move { gauge.gauge().await; gauge }, runtime.handle());
+    lives.spawn_on(
+        async move {
+            gauge.gauge().await;
+            gauge
+        },
+        runtime.handle(),
+    );
     for mut device in devices {
-        lives.spawn_on(async move { device.live().await; device }, runtime.handle());
+        lives.spawn_on(
+            async move {
+                device.live().await;
+                device
+            },
+            runtime.handle(),
+        );
     }
     let mut outside = JoinSet::new();
     for number in 0..STRANGERS {
@@ -189,24 +212,33 @@ fn what_is_accepted_is_delivered_held_or_expired_whatever_the_weather() {
         outside.spawn_on(async move { stranger.live().await }, runtime.handle());
     }
 
+    for place in 0..PASSERS {
+        let (world, data, dice) = (Arc::clone(&world), process.data(), Dice::new(seed, 3_000 + u64::from(place)));
+        let mut passer = Passer { world, data, place, dice };
+        outside.spawn_on(async move { passer.live().await }, runtime.handle());
+    }
+
     let (began, mut told) = (Instant::now(), Instant::now());
     let dice = &mut Dice::new(seed, 1_000);
     while began.elapsed() < lasts || !has_seen_it_all(&world, &process) {
-        std::thread::sleep(dice.millis(20, 1_000));
+        std::thread::sleep(dice.millis(20, if lasts.is_zero() { 300 } else { 1_000 }));
         // Nobody goes before the weather is over: who did has found a fault.
         if let Some(gone) = lives.try_join_next() {
             panic!("a device is gone: {:?}", gone.err());
         }
         if let Some(gone) = outside.try_join_next() {
-            panic!("a stranger is gone: {gone:?}");
+            panic!("a stranger or a channel is gone: {gone:?}");
         }
+        // In a long soak, every third minute is for whatever it takes a longer life to show.
+        let spares = began.elapsed().as_secs() / 60 % 3 == 2;
         match dice.below(12) {
-            0..=2 => process.kill(&world),
-            3 => process.end(&world),
-            4..=7 => process.toggle_disk(dice),
+            0..=2 if !spares => process.kill(&world),
+            3 if !spares => process.end(&world),
+            0..=7 => process.toggle_disk(dice),
             _ => process.turn_clock(&world, dice),
         }
-        if process.kills >= 3 && began.elapsed() >= lasts / 4 {
+        assert!(began.elapsed() < lasts + GIVE_UP, "there was not enough of everything");
+        if process.kills >= 2 && began.elapsed() >= lasts / 4 {
             process.let_hours_pass();
         }
         process.note_memory();
@@ -235,13 +267,16 @@ fn what_is_accepted_is_delivered_held_or_expired_whatever_the_weather() {
         }
         let mut fetching = JoinSet::new();
         for (mut device, mut stay) in attached {
-            fetching.spawn(async move { device.fetch(&mut stay).await; stay });
+            fetching.spawn(async move {
+                device.fetch(&mut stay).await;
+                stay
+            });
         }
         let mut stays = Vec::new();
         while let Some(stay) = fetching.join_next().await {
             stays.push(stay.unwrap());
         }
-        let mut totals = Totals::default();
+        let mut totals = world.totals();
         for ledger in &ledgers {
             let one = ledger.lock().unwrap().totals(world.wall_at_most());
             assert_eq!(one.accepted, one.delivered + one.expired + one.held, "{}: {one:?}", ledger.lock().unwrap());

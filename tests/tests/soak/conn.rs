@@ -5,7 +5,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use tacit_proto::frame::{Answer, AttachItem, Attached, Event, FromRelay, Refusal, Request, RequestId, ToRelay, Welcome, Window};
+use tacit_proto::frame::{
+    Answer, AttachItem, Attached, Event, FromRelay, Refusal, Request, RequestId, ToRelay, Welcome, Window,
+};
 use tacit_proto::{Command, EndKey, EndOf, PATH, SUBPROTOCOL};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -109,7 +111,8 @@ impl Conn {
         window: Window,
     ) -> Result<Result<Attached, Refusal>, Lost> {
         let proof = key.prove(&self.welcome.challenge, &of, &Command::Attach).unwrap();
-        let answer = self.ask(Request::Attach { items: vec![AttachItem { of, proof }], window }, &mut Vec::new()).await?;
+        let answer =
+            self.ask(Request::Attach { items: vec![AttachItem { of, proof }], window }, &mut Vec::new()).await?;
         match answer {
             Answer::Attach(mut results) if results.len() == 1 => Ok(results.remove(0)),
             Answer::Refused(why) => Ok(Err(why)),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,11 @@ use tokio::time::sleep;
 
 use super::conn::{Conn, Lost};
 use super::ledger::{Confirmed, Inbox, Ledger};
+use super::passing::Closing;
 use super::world::{Dice, World};
+
+/// Longer than any stay.
+const FOR_EVER: Duration = Duration::from_secs(24 * 3_600);
 
 /// How often an end is tried to be attached that the relay says is not this device's, or is busy.
 const TRIES: u32 = 200;
@@ -33,6 +38,10 @@ pub(crate) struct Device {
     /// The boxes to this end, and those to the other one.
     pub(crate) here: Arc<Mutex<Ledger>>,
     pub(crate) there: Arc<Mutex<Ledger>>,
+    /// If the channel is to be closed.
+    pub(crate) closing: Option<Arc<Closing>>,
+    /// How the relay refused this end of a closed channel.
+    pub(crate) gone: Option<Refusal>,
 }
 
 /// How a device behaves during one stay.
@@ -109,6 +118,8 @@ pub(crate) struct Stay {
     superseded: bool,
     /// The relay said that nothing waits, or that nothing waited behind the newest box.
     pub(crate) is_drained: bool,
+    /// The relay said that the channel is closed.
+    pub(crate) is_closed: bool,
 }
 
 fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
@@ -135,14 +146,20 @@ impl Device {
                 sleep(self.dice.millis(1, 3_000)).await;
             }
         }
-        if let Some(mut last) = stay {
-            while !last.asked.is_empty() && self.read(&mut last).await.is_ok() {}
-            self.give_up(last);
+        if let Some(last) = stay {
+            self.settle(last).await;
         }
     }
 
+    /// Hears all answers, then goes.
+    pub(crate) async fn settle(&mut self, mut stay: Stay) {
+        while !stay.asked.is_empty() && self.read(&mut stay).await.is_ok() {}
+        self.note_unanswered(&mut stay);
+        stay.conn.close().await;
+    }
+
     /// Goes in one of several ways; what is returned is to be superseded.
-    async fn leave(&mut self, mut stay: Stay, stayed: Result<(), Lost>) -> Option<Stay> {
+    async fn leave(&mut self, stay: Stay, stayed: Result<(), Lost>) -> Option<Stay> {
         if stayed.is_err() {
             self.world.counts.lost.one();
             self.give_up(stay);
@@ -151,9 +168,7 @@ impl Device {
         match self.dice.below(4) {
             0 | 1 if self.next_key.is_none() => Some(stay),
             2 => {
-                while !stay.asked.is_empty() && self.read(&mut stay).await.is_ok() {}
-                self.note_unanswered(&mut stay);
-                stay.conn.close().await;
+                self.settle(stay).await;
                 None
             }
             _ => {
@@ -198,10 +213,14 @@ impl Device {
                         }
                         // The lost request has just come through.
                         Err(Refusal::NotAllowed | Refusal::Busy | Refusal::TooFast) => {}
-                        Err(why) => panic!("{:?} cannot be attached: {why:?}", self.of.end),
+                        Err(why) => panic!("{}: cannot be attached: {why:?}", lock(&self.here)),
                     }
                 }
                 Err(Refusal::Busy | Refusal::TooFast) => {}
+                Err(why @ (Refusal::Gone | Refusal::NotAllowed)) if self.is_closing() => {
+                    self.gone = Some(why);
+                    return Err(Lost);
+                }
                 Err(why) => panic!("{}: cannot be attached: {why:?}", lock(&self.here)),
             }
             sleep(self.dice.millis(5, 50)).await;
@@ -224,6 +243,7 @@ impl Device {
             leaving: false,
             superseded: false,
             is_drained: false,
+            is_closed: false,
         }
     }
 
@@ -243,7 +263,7 @@ impl Device {
         newer
     }
 
-    async fn stay(&mut self, stay: &mut Stay, manner: Manner) -> Result<(), Lost> {
+    pub(crate) async fn stay(&mut self, stay: &mut Stay, manner: Manner) -> Result<(), Lost> {
         let world = Arc::clone(&self.world);
         if manner.rekeys {
             let new = EndKey::draw(&mut super::rng());
@@ -254,7 +274,7 @@ impl Device {
         }
         let deaf_at = self.dice.below(manner.frames);
         for frame in 0..manner.frames {
-            if world.is_over() {
+            if world.is_over() || stay.is_closed {
                 break;
             }
             self.send_some(stay, manner).await?;
@@ -262,10 +282,13 @@ impl Device {
                 world.counts.deaf.one();
                 sleep(manner.deaf).await;
             }
-            if let Some(frame) = stay.conn.read_within(Duration::from_millis(50)).await? {
-                self.take(stay, frame)?;
+            let mut ack_every = manner.ack_every;
+            match stay.conn.read_within(Duration::from_millis(50)).await? {
+                Some(frame) => self.take(stay, frame)?,
+                // Nothing more may come that would make it enough.
+                None => ack_every = ack_every.min(1),
             }
-            self.ack(stay, manner.ack_every).await?;
+            self.ack(stay, ack_every).await?;
             if self.dice.one_in(32) && !stay.asked.values().any(|asked| matches!(asked, Asked::Ping)) {
                 lock(&self.here).ask(&mut stay.inbox, stay.conn.last_request() + 1);
                 let id = stay.conn.request(Request::Ping).await?;
@@ -350,11 +373,16 @@ impl Device {
                     }
                     Refusal::Busy => counts.busy.one(),
                     Refusal::OutOfTurn => {
-                        assert!(stay.held_back || stay.leaving, "{}: out of turn, and none was refused", lock(&self.there));
+                        assert!(
+                            stay.held_back || stay.leaving,
+                            "{}: out of turn, and none was refused",
+                            lock(&self.there)
+                        );
                         counts.out_of_turn.one();
                     }
                     Refusal::TooFast => {}
                     Refusal::NotAllowed if stay.leaving => {}
+                    Refusal::Gone if self.is_closing() => stay.full_until = Some(Instant::now() + FOR_EVER),
                     other => panic!("{}: refused: {other:?}", lock(&self.there)),
                 }
                 stay.held_back = true;
@@ -393,6 +421,11 @@ impl Device {
                 assert!(handle == mine && stay.leaving, "{}: superseded by a stranger", lock(&self.here));
                 stay.superseded = true;
             }
+            Event::Closed(handle, _) => {
+                assert!(handle == mine && self.is_closing(), "{}: closed, and nobody asked for it", lock(&self.here));
+                lock(&self.here).drained(&stay.inbox, &self.world);
+                stay.is_closed = true;
+            }
             Event::Restarting { .. } => return Err(Lost),
             other => panic!("{}: {other:?}", lock(&self.here)),
         }
@@ -410,6 +443,47 @@ impl Device {
         stay.asked.insert(id, Asked::Ping);
         while !stay.asked.is_empty() {
             self.read(stay).await.expect("nothing is killed any more");
+        }
+    }
+
+    // Closing.
+
+    fn is_closing(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| closing.begun.load(Ordering::SeqCst))
+    }
+
+    /// Fetches what there is, until the relay says that the channel is closed.
+    pub(crate) async fn until_closed(&mut self, stay: &mut Stay) -> Result<(), Lost> {
+        while !stay.is_closed {
+            self.read(stay).await?;
+            self.ack(stay, 1).await?;
+        }
+        Ok(())
+    }
+
+    /// Closes the channel, or answers that it is closed.
+    pub(crate) async fn close(&mut self, mut stay: Stay) -> Result<(), Lost> {
+        while !stay.asked.is_empty() && self.read(&mut stay).await.is_ok() {}
+        self.note_unanswered(&mut stay);
+        // What is delivered meanwhile, nobody wants any more.
+        match stay.conn.ask(Request::Close { handle: stay.attached.handle }, &mut Vec::new()).await? {
+            Answer::Done => Ok(()),
+            Answer::Refused(Refusal::Busy | Refusal::TooFast) => Err(Lost),
+            other => panic!("{}: `Close` is answered {other:?}", lock(&self.here)),
+        }
+    }
+
+    /// What the relay says to this end when both have closed.
+    pub(crate) async fn gone_for_good(&mut self) -> Refusal {
+        self.gone = None;
+        loop {
+            match self.arrive(WIDE).await {
+                Ok(_) => panic!("{}: forgotten, and attached", lock(&self.here)),
+                Err(Lost) => sleep(self.dice.millis(10, 100)).await,
+            }
+            if let Some(why) = self.gone {
+                return why;
+            }
         }
     }
 

@@ -53,6 +53,7 @@ pub(crate) struct Ledger {
     /// Nothing up to this number will be due any more.
     settled: usize,
     accepted: u32,
+    is_purged: bool,
 }
 
 /// An attachment of the end that gets the boxes.
@@ -66,7 +67,6 @@ pub(crate) struct Inbox {
     last: u32,
     /// Their seqs, numbers and lengths.
     unacked: VecDeque<(u64, u32, usize)>,
-    unacked_bytes: usize,
     /// Acked after this request: the answer to a later one confirms it.
     unconfirmed: VecDeque<(u32, u32)>,
     /// This attachment must have ended at the relay before this request came to it.
@@ -83,7 +83,6 @@ impl Inbox {
             seq: 0,
             last: 0,
             unacked: VecDeque::new(),
-            unacked_bytes: 0,
             unconfirmed: VecDeque::new(),
             ends_before: None,
         }
@@ -102,7 +101,7 @@ pub(crate) struct Totals {
     pub(crate) accepted: u64,
     /// Accepted, delivered and acked.
     pub(crate) delivered: u64,
-    /// Accepted, and gone with its hold over.
+    /// Accepted, and gone with its hold over, or with the channel that its recipient closed.
     pub(crate) expired: u64,
     /// Accepted, and still due.
     pub(crate) held: u64,
@@ -131,7 +130,7 @@ impl std::ops::AddAssign for Totals {
 
 impl Ledger {
     pub(crate) fn new(channel: u16, to: End) -> Self {
-        Self { channel, to, fates: Vec::new(), settled: 0, accepted: 0 }
+        Self { channel, to, fates: Vec::new(), settled: 0, accepted: 0, is_purged: false }
     }
 
     fn fate(&mut self, number: u32) -> &mut Fate {
@@ -151,7 +150,7 @@ impl Ledger {
 
     /// The next box is about to be sent.
     pub(crate) fn send(&mut self, class: SizeClass, world: &World) -> (u32, Bytes) {
-        let kept_until = world.wall_at_least() + world.hold();
+        let kept_until = if self.is_purged { 0 } else { world.wall_at_least() + world.hold() };
         self.fates.push(Fate { kept_until, ..Fate::default() });
         let number = self.fates.len() as u32;
         (number, self.payload(class, number))
@@ -211,19 +210,21 @@ impl Ledger {
         self.fate(number).deliveries += 1;
         (inbox.seq, inbox.last) = (seq, number);
         inbox.unacked.push_back((seq, number, payload.len()));
-        inbox.unacked_bytes += payload.len();
+        // What outlived its hold while it was under way does not count any more.
+        let under_way =
+            inbox.unacked.iter().filter(|(_, number, _)| wall < self.fates[*number as usize - 1].kept_until);
+        let (boxes, bytes) = under_way.fold((0, 0), |(boxes, bytes), (_, _, len)| (boxes + 1, bytes + len));
         let window = world.limits.window(inbox.window);
-        let fits = inbox.unacked.len() <= window.boxes.get() as usize && inbox.unacked_bytes <= window.bytes as usize;
-        assert!(fits || inbox.unacked.len() == 1, "{self}: {} boxes are under way", inbox.unacked.len());
+        let fits = boxes <= window.boxes.get() as usize && bytes <= window.bytes as usize;
+        assert!(fits || boxes == 1, "{self}: {boxes} boxes are under way");
         self.settle(wall);
     }
 
     /// The oldest boxes, so many, are safe on the device. Returns what to ack; `request` is the newest one.
     pub(crate) fn ack(&mut self, inbox: &mut Inbox, count: usize, request: u32, world: &World) -> Option<u64> {
         let mut up_to = None;
-        for (seq, number, len) in inbox.unacked.drain(..count) {
+        for (seq, number, _) in inbox.unacked.drain(..count) {
             up_to = Some(seq);
-            inbox.unacked_bytes -= len;
             let fate = &mut self.fates[number as usize - 1];
             world.counts.acked.one_if(!fate.acked);
             fate.acked = true;
@@ -260,6 +261,12 @@ impl Ledger {
         for (at, fate) in self.fates[..known].iter().enumerate().skip(self.settled) {
             assert!(!fate.is_due(wall), "{self}: drained, and box {} is due: {fate:?}", at + 1);
         }
+    }
+
+    /// The end closes the channel: what waits for it is not kept for it.
+    pub(crate) fn purged(&mut self) {
+        self.is_purged = true;
+        self.fates.iter_mut().for_each(|fate| fate.kept_until = 0);
     }
 
     fn settle(&mut self, wall: u64) {

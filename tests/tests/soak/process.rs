@@ -1,6 +1,6 @@
 //! The relay's process, and what the weather does to it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use tacit_server::Status;
@@ -15,8 +15,6 @@ pub(crate) struct Process {
     /// Whether its clock can be turned: it is another program then, of the same library.
     ahead: bool,
     is_limited: bool,
-    /// Its process was ever limited.
-    was_limited: bool,
     peak_kib: u64,
     pub(crate) kills: u64,
     pub(crate) ends: u64,
@@ -28,17 +26,8 @@ impl Process {
     pub(crate) fn start(config: &str) -> Self {
         let relay = Relay::start_with(config);
         std::fs::write(relay.data().join("ahead"), "0").unwrap();
-        let mut process = Self {
-            relay,
-            ahead: false,
-            is_limited: false,
-            was_limited: false,
-            peak_kib: 0,
-            kills: 0,
-            ends: 0,
-            full_disks: 0,
-            hours: 0,
-        };
+        let mut process =
+            Self { relay, ahead: false, is_limited: false, peak_kib: 0, kills: 0, ends: 0, full_disks: 0, hours: 0 };
         process.spawn();
         process
     }
@@ -56,7 +45,7 @@ impl Process {
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(program);
         self.relay.restart_as(command);
-        (self.is_limited, self.was_limited) = (false, false);
+        self.is_limited = false;
     }
 
     /// From the next life on, hours can pass.
@@ -91,10 +80,8 @@ impl Process {
             "unlimited".to_owned()
         } else {
             self.full_disks += 1;
-            self.was_limited = true;
-            // Now and then the end of the file cannot be written either.
-            let len = std::fs::metadata(self.data().join("spool.redb")).unwrap().len();
-            (if dice.one_in(3) { len / 4 * 3 } else { len }).to_string()
+            // Most often a part of what the file has cannot be written either: as it is, it may have room for long.
+            (self.spool_bytes() / 4 * dice.between(1, 4)).to_string()
         };
         self.is_limited = !self.is_limited;
         let done = Command::new("prlimit")
@@ -144,12 +131,13 @@ impl Process {
     /// What it logged that is worse than a warning, but for what a full disk explains; and whether it ever panicked.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.relay.log();
-        let is_bad = |line: &&str| (line.contains("ERROR") && !line.contains("the spool cannot be written")) || line.contains("panicked");
+        let is_bad = |line: &&str| {
+            (line.contains("ERROR") && !line.contains("the spool cannot be written")) || line.contains("panicked")
+        };
         log.lines().filter(is_bad).map(ToOwned::to_owned).collect()
     }
 
     pub(crate) fn spool_bytes(&self) -> u64 {
-        let len = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
-        len(&self.data().join("spool.redb"))
+        std::fs::metadata(self.data().join("spool.redb")).unwrap().len()
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tacit_proto::frame::{Limits, Window};
 
-use super::ledger::Confirmed;
+use super::ledger::{Confirmed, Totals};
 
 /// Chance from a seed (SplitMix64): the same seed draws the same weather, though not the same moments.
 #[derive(Clone, Debug)]
@@ -19,6 +19,11 @@ impl Dice {
         let mut dice = Self(seed ^ whose.wrapping_mul(0xd134_2543_de82_ef95));
         dice.draw();
         dice
+    }
+
+    /// Other dice, which these draw.
+    pub(crate) fn part(&mut self) -> Self {
+        Self(self.draw())
     }
 
     fn draw(&mut self) -> u64 {
@@ -80,6 +85,8 @@ pub(crate) struct Counts {
     pub(crate) rekeyed: Count,
     pub(crate) deaf: Count,
     pub(crate) lost: Count,
+    /// Channels that were opened, used, closed and forgotten while the weather lasted.
+    pub(crate) passed: Count,
     pub(crate) strangers: Count,
     pub(crate) turned_away: Count,
 }
@@ -111,6 +118,8 @@ pub(crate) struct World {
     ahead_at_most: AtomicU64,
     ahead_at_least: AtomicU64,
     over: AtomicBool,
+    /// Of channels that are forgotten.
+    totals: Mutex<Totals>,
 }
 
 impl World {
@@ -126,6 +135,7 @@ impl World {
             ahead_at_most: AtomicU64::new(0),
             ahead_at_least: AtomicU64::new(0),
             over: AtomicBool::new(false),
+            totals: Mutex::default(),
         }
     }
 
@@ -189,6 +199,14 @@ impl World {
     }
 
     // The end.
+
+    pub(crate) fn add(&self, totals: Totals) {
+        *self.totals.lock().unwrap() += totals;
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        *self.totals.lock().unwrap()
+    }
 
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::SeqCst)
