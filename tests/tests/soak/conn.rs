@@ -18,7 +18,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::world::World;
 
-/// Longer than the relay ever takes, and than it waits for a device that does not read.
+/// Longer than a relay on a busy machine takes for anything, and than it waits for a device that does not read.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Close codes by which a relay says that a device broke the protocol.
@@ -81,8 +81,9 @@ impl Conn {
         Ok(id)
     }
 
+    /// The next frame. There is one to come: an answer, or that the connection ends.
     pub(crate) async fn read(&mut self) -> Result<FromRelay, Lost> {
-        timeout(PATIENCE, next(&mut self.socket)).await.map_err(|_| Lost)?
+        timeout(PATIENCE, next(&mut self.socket)).await.expect("the relay owes an answer")
     }
 
     /// The next frame, if it comes within so long.
