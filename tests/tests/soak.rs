@@ -43,6 +43,7 @@ use tacit_server::spool::RedbSpool;
 use tacit_server::{Enrolments, Offer};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use world::{Dice, World, address};
 
 const CHANNELS: u16 = 12;
@@ -251,7 +252,7 @@ fn what_is_accepted_is_delivered_held_or_expired_whatever_the_weather() {
     // The weather is over. Everybody comes once more, and fetches what there is.
     process.clear(dice);
     world.end();
-    let totals = runtime.block_on(async {
+    let everything = async {
         while let Some(gone) = outside.join_next().await {
             gone.unwrap();
         }
@@ -288,7 +289,9 @@ fn what_is_accepted_is_delivered_held_or_expired_whatever_the_weather() {
         assert_eq!((status.holds.boxes, status.holds.bytes), (0, 0));
         assert!(status.spool_writable);
         totals
-    });
+    };
+    let totals =
+        runtime.block_on(async { timeout(GIVE_UP, everything).await.expect("everything is fetched in the end") });
     tell(&world, &process, began);
     println!("{totals:?}");
     assert_eq!(totals.held, 0);

@@ -120,6 +120,8 @@ pub(crate) struct Stay {
     pub(crate) is_drained: bool,
     /// The relay said that the channel is closed.
     pub(crate) is_closed: bool,
+    /// The relay no longer knows a channel that was closed.
+    is_forgotten: bool,
 }
 
 fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
@@ -244,6 +246,7 @@ impl Device {
             superseded: false,
             is_drained: false,
             is_closed: false,
+            is_forgotten: false,
         }
     }
 
@@ -289,10 +292,8 @@ impl Device {
                 None => ack_every = ack_every.min(1),
             }
             self.ack(stay, ack_every).await?;
-            if self.dice.one_in(32) && !stay.asked.values().any(|asked| matches!(asked, Asked::Ping)) {
-                lock(&self.here).ask(&mut stay.inbox, stay.conn.last_request() + 1);
-                let id = stay.conn.request(Request::Ping).await?;
-                stay.asked.insert(id, Asked::Ping);
+            if self.dice.one_in(32) {
+                self.ping(stay).await?;
             }
             sleep(manner.pause).await;
         }
@@ -333,6 +334,15 @@ impl Device {
             Some(up_to) => stay.conn.write(ToRelay::Ack { handle: stay.attached.handle, up_to }).await,
             None => Ok(()),
         }
+    }
+
+    async fn ping(&mut self, stay: &mut Stay) -> Result<(), Lost> {
+        if !stay.asked.values().any(|asked| matches!(asked, Asked::Ping)) {
+            lock(&self.here).ask(&mut stay.inbox, stay.conn.last_request() + 1);
+            let id = stay.conn.request(Request::Ping).await?;
+            stay.asked.insert(id, Asked::Ping);
+        }
+        Ok(())
     }
 
     async fn read(&mut self, stay: &mut Stay) -> Result<(), Lost> {
@@ -381,7 +391,8 @@ impl Device {
                         counts.out_of_turn.one();
                     }
                     Refusal::TooFast => {}
-                    Refusal::NotAllowed if stay.leaving => {}
+                    // Forgotten, if the closed channel's time ran out too.
+                    Refusal::NotAllowed if stay.leaving || self.is_closing() => {}
                     Refusal::Gone if self.is_closing() => stay.full_until = Some(Instant::now() + FOR_EVER),
                     other => panic!("{}: refused: {other:?}", lock(&self.there)),
                 }
@@ -393,8 +404,10 @@ impl Device {
                 self.key = self.next_key.take().unwrap();
             }
             (Asked::Rekey, Answer::Refused(Refusal::Busy | Refusal::TooFast)) => self.next_key = None,
+            (Asked::Rekey, Answer::Refused(Refusal::NotAllowed)) if self.is_closing() => self.next_key = None,
             (Asked::Ping, Answer::Pong(handles)) => {
-                assert!(stay.leaving || handles == [stay.attached.handle], "{handles:?}");
+                stay.is_forgotten = handles.is_empty() && self.is_closing();
+                assert!(stay.leaving || stay.is_forgotten || handles == [stay.attached.handle], "{handles:?}");
             }
             (asked, answer) => panic!("{}: {asked:?} is answered {answer:?}", lock(&self.here)),
         }
@@ -439,8 +452,7 @@ impl Device {
             self.ack(stay, 1).await.expect("nothing is killed any more");
         }
         // The answer says that the last ack was read.
-        let id = stay.conn.request(Request::Ping).await.unwrap();
-        stay.asked.insert(id, Asked::Ping);
+        self.ping(stay).await.expect("nothing is killed any more");
         while !stay.asked.is_empty() {
             self.read(stay).await.expect("nothing is killed any more");
         }
@@ -455,7 +467,11 @@ impl Device {
     /// Fetches what there is, until the relay says that the channel is closed.
     pub(crate) async fn until_closed(&mut self, stay: &mut Stay) -> Result<(), Lost> {
         while !stay.is_closed {
-            self.read(stay).await?;
+            match stay.conn.read_within(Duration::from_millis(500)).await? {
+                Some(frame) => self.take(stay, frame)?,
+                None if stay.is_forgotten => return Err(Lost),
+                None => self.ping(stay).await?,
+            }
             self.ack(stay, 1).await?;
         }
         Ok(())
@@ -468,7 +484,7 @@ impl Device {
         // What is delivered meanwhile, nobody wants any more.
         match stay.conn.ask(Request::Close { handle: stay.attached.handle }, &mut Vec::new()).await? {
             Answer::Done => Ok(()),
-            Answer::Refused(Refusal::Busy | Refusal::TooFast) => Err(Lost),
+            Answer::Refused(Refusal::Busy | Refusal::TooFast | Refusal::NotAllowed) => Err(Lost),
             other => panic!("{}: `Close` is answered {other:?}", lock(&self.here)),
         }
     }

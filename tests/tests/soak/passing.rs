@@ -24,6 +24,14 @@ pub(crate) struct Closing {
     done: AtomicBool,
 }
 
+/// What became of an attempt to claim an end.
+enum Claim {
+    Done,
+    TooLate,
+    /// Neither key is known, or the invite's is used and the new one was not known a moment ago.
+    Unknown,
+}
+
 /// Opens one channel after the other.
 pub(crate) struct Passer {
     pub(crate) world: Arc<World>,
@@ -114,14 +122,18 @@ impl Passer {
     /// The key that end B has then; none if nobody claimed it in time.
     async fn claim(&mut self, from: Ipv4Addr, of: EndOf, invite: EndKey) -> Option<EndKey> {
         let new = EndKey::draw(&mut super::rng());
-        let mut asked = false;
-        loop {
+        let (mut asked, mut unknown) = (false, 0);
+        // Refused again and again, it is forgotten; a request that has just come through is found at the next try.
+        while unknown < 20 {
             match self.try_to_claim(from, of, &invite, &new, &mut asked).await {
-                Ok(true) => return Some(new),
-                Ok(false) => return None,
-                Err(Lost) => sleep(self.dice.millis(10, 200)).await,
+                Ok(Claim::Done) => return Some(new),
+                Ok(Claim::TooLate) => return None,
+                Ok(Claim::Unknown) => unknown += 1,
+                Err(Lost) => {}
             }
+            sleep(self.dice.millis(10, 200)).await;
         }
+        None
     }
 
     async fn try_to_claim(
@@ -131,18 +143,16 @@ impl Passer {
         invite: &EndKey,
         new: &EndKey,
         asked: &mut bool,
-    ) -> Result<bool, Lost> {
+    ) -> Result<Claim, Lost> {
         let mut conn = Conn::open(&self.world, from).await?;
         if *asked && conn.attach(of, new, WIDE).await?.is_ok() {
-            return Ok(true);
+            return Ok(Claim::Done);
         }
         let attached = match conn.attach(of, invite, WIDE).await? {
             Ok(attached) => attached,
-            Err(Refusal::Gone) => return Ok(false),
-            // A tombstone's time is over too.
-            Err(Refusal::NotAllowed) if !*asked => return Ok(false),
-            // The lost request has just come through.
-            Err(Refusal::Used | Refusal::NotAllowed) if *asked => return Err(Lost),
+            Err(Refusal::Gone) => return Ok(Claim::TooLate),
+            Err(Refusal::NotAllowed) => return Ok(Claim::Unknown),
+            Err(Refusal::Used) if *asked => return Ok(Claim::Unknown),
             Err(Refusal::Busy | Refusal::TooFast) => return Err(Lost),
             Err(why) => panic!("an invite cannot be attached: {why:?}"),
         };
@@ -150,7 +160,7 @@ impl Passer {
         *asked = true;
         let mut events = Vec::new();
         match conn.ask(conn.rekey(&attached, of, invite, new), &mut events).await? {
-            Answer::Done => Ok(true),
+            Answer::Done => Ok(Claim::Done),
             // Superseded by this device's own earlier request, or closed meanwhile.
             Answer::Refused(Refusal::Busy | Refusal::TooFast | Refusal::NotAllowed | Refusal::Gone) => Err(Lost),
             other => panic!("{other:?}"),
