@@ -4,7 +4,6 @@
 //! Called as `tacit-server` is: `--config FILE --data FOLDER --listen ADDRESS`. The file is `ahead`, beside the
 //! configuration.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -42,7 +41,7 @@ fn main() {
         let listener = TcpListener::bind(argument("--listen")).await.unwrap();
         let relay = Relay::open(config).unwrap();
         let mut terminate = signal(SignalKind::terminate()).unwrap();
-        writeln!(std::io::stdout(), "ready {}", relay.listening_url(listener.local_addr().unwrap())).unwrap();
+        println!("ready {}", relay.listening_url(listener.local_addr().unwrap()));
         relay.serve(listener, async move { terminate.recv().await.unwrap() }).await.unwrap();
     });
 }

@@ -248,7 +248,8 @@ impl Ledger {
         let has_ended = inbox.ends_before.is_some_and(|ends_before| request >= ends_before);
         assert!(!has_ended, "{self}: a box was refused that is under way: {:?}", inbox.unacked);
         let confirmed = Confirmed { life: inbox.life, at_ms: world.millis() };
-        while let Some((_, number)) = inbox.unconfirmed.pop_front_if(|(after, _)| *after < request) {
+        let read = inbox.unconfirmed.partition_point(|(after, _)| *after < request);
+        for (_, number) in inbox.unconfirmed.drain(..read) {
             self.fate(number).confirmed = Some(confirmed);
         }
     }
