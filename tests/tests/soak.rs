@@ -17,6 +17,8 @@ mod conn;
 mod end;
 #[path = "soak/ledger.rs"]
 mod ledger;
+#[path = "soak/manner.rs"]
+mod manner;
 #[path = "soak/passing.rs"]
 mod passing;
 #[path = "soak/process.rs"]
@@ -30,8 +32,9 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use end::{Device, WIDE};
+use end::Device;
 use ledger::Ledger;
+use manner::WIDE;
 use passing::Passer;
 use process::Process;
 use rand_core::UnwrapErr;

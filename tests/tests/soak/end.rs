@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use tokio::time::sleep;
 
 use super::conn::{Conn, Lost};
 use super::ledger::{Confirmed, Inbox, Ledger};
+use super::manner::{Manner, WIDE};
 use super::passing::Closing;
 use super::world::{Dice, World};
 
@@ -22,9 +22,6 @@ const FOR_EVER: Duration = Duration::from_secs(24 * 3_600);
 
 /// How often an end is tried to be attached that the relay says is not this device's, or is busy.
 const TRIES: u32 = 200;
-
-/// All that a relay lets be under way.
-pub(crate) const WIDE: Window = Window { boxes: NonZeroU32::MAX, bytes: u32::MAX };
 
 /// A device, and the end that it holds.
 pub(crate) struct Device {
@@ -42,55 +39,6 @@ pub(crate) struct Device {
     pub(crate) closing: Option<Arc<Closing>>,
     /// How the relay refused this end of a closed channel.
     pub(crate) gone: Option<Refusal>,
-}
-
-/// How a device behaves during one stay.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Manner {
-    /// Sends that may be unanswered at once.
-    burst: usize,
-    /// Of how many boxes one is large.
-    large_one_in: u64,
-    window: Window,
-    /// How many boxes are acked together; none ever, if it is 0.
-    ack_every: usize,
-    /// How long it does nothing after each frame.
-    pause: Duration,
-    /// How long it reads nothing at all, in between.
-    deaf: Duration,
-    /// For how many frames it stays.
-    frames: u64,
-    rekeys: bool,
-}
-
-impl Manner {
-    pub(crate) fn draw(dice: &mut Dice) -> Self {
-        let calm = Self {
-            burst: dice.between(0, 4) as usize,
-            large_one_in: 8,
-            window: WIDE,
-            ack_every: 1,
-            pause: dice.millis(0, 10),
-            deaf: Duration::ZERO,
-            frames: dice.between(1, 60),
-            rekeys: dice.one_in(8),
-        };
-        match dice.below(8) {
-            0..=2 => {
-                let ack_every = dice.between(1, 16) as usize;
-                let pause = Duration::ZERO;
-                let frames = dice.between(100, 1_500);
-                Self { burst: dice.between(8, 48) as usize, large_one_in: 4, ack_every, pause, frames, ..calm }
-            }
-            3 => {
-                let window = Window { boxes: 1.try_into().unwrap(), bytes: 1 };
-                Self { burst: 1, window, pause: dice.millis(1, 50), ..calm }
-            }
-            4 => Self { ack_every: dice.between(0, 64) as usize, ..calm },
-            5 => Self { burst: 48, deaf: dice.millis(100, 3_000), frames: dice.between(20, 300), ..calm },
-            _ => calm,
-        }
-    }
 }
 
 /// What a request was that is not answered yet.

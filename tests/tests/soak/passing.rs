@@ -13,8 +13,9 @@ use tacit_server::{Enrolments, Offer};
 use tokio::time::sleep;
 
 use super::conn::{Conn, Lost};
-use super::end::{Device, Manner, WIDE};
+use super::end::Device;
 use super::ledger::Ledger;
+use super::manner::{Manner, WIDE};
 use super::world::{Dice, World, address};
 
 /// How far the closing of a channel is.

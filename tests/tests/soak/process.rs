@@ -12,8 +12,10 @@ use super::world::{Dice, World};
 /// A relay, on files whose length the kernel limits now and then.
 pub(crate) struct Process {
     pub(crate) relay: Relay,
-    /// Whether its clock can be turned: it is another program then, of the same library.
-    ahead: bool,
+    /// Whether the next life's clock can be turned: it is another program then, of the same library.
+    wants_hours: bool,
+    /// Whether this life's can.
+    has_hours: bool,
     is_limited: bool,
     peak_kib: u64,
     pub(crate) kills: u64,
@@ -26,8 +28,17 @@ impl Process {
     pub(crate) fn start(config: &str) -> Self {
         let relay = Relay::start_with(config);
         std::fs::write(relay.data().join("ahead"), "0").unwrap();
-        let mut process =
-            Self { relay, ahead: false, is_limited: false, peak_kib: 0, kills: 0, ends: 0, full_disks: 0, hours: 0 };
+        let mut process = Self {
+            relay,
+            wants_hours: false,
+            has_hours: false,
+            is_limited: false,
+            peak_kib: 0,
+            kills: 0,
+            ends: 0,
+            full_disks: 0,
+            hours: 0,
+        };
         process.spawn();
         process
     }
@@ -37,7 +48,7 @@ impl Process {
     }
 
     fn spawn(&mut self) {
-        let program = match self.ahead {
+        let program = match self.wants_hours {
             true => PathBuf::from(env!("CARGO_BIN_EXE_tacit-server-ahead")),
             false => binary("tacit-server"),
         };
@@ -45,12 +56,12 @@ impl Process {
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(program);
         self.relay.restart_as(command);
-        self.is_limited = false;
+        (self.is_limited, self.has_hours) = (false, self.wants_hours);
     }
 
     /// From the next life on, hours can pass.
     pub(crate) fn let_hours_pass(&mut self) {
-        self.ahead = true;
+        self.wants_hours = true;
     }
 
     /// SIGKILL, and a new life.
@@ -93,7 +104,7 @@ impl Process {
 
     /// An hour or so passes.
     pub(crate) fn turn_clock(&mut self, world: &World, dice: &mut Dice) {
-        if self.ahead {
+        if self.has_hours {
             self.hours += 1;
             world.turn_clock(dice.between(1_800, 3_600), |ahead| {
                 let folder = self.relay.data();
