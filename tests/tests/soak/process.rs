@@ -139,13 +139,15 @@ impl Process {
         }
     }
 
-    /// What it logged that is worse than a warning, but for what a full disk explains; and whether it ever panicked.
+    /// What it logged that is worse than a warning, but for what a full disk explains: that it cannot be written, and that
+    /// the database, which is opened anew after that, cannot be read for a moment. And whether it ever panicked.
     pub(crate) fn complaints(&self) -> Vec<String> {
-        let log = self.relay.log();
-        let is_bad = |line: &&str| {
-            (line.contains("ERROR") && !line.contains("the spool cannot be written")) || line.contains("panicked")
+        let of_the_disk = ["the spool cannot be written", "the spool cannot be read: it is closed after an error"];
+        let is_bad = |line: &&str| match line.contains("ERROR") {
+            true => !of_the_disk.iter().any(|known| line.contains(known)),
+            false => line.contains("panicked"),
         };
-        log.lines().filter(is_bad).map(ToOwned::to_owned).collect()
+        self.relay.log().lines().filter(is_bad).map(ToOwned::to_owned).collect()
     }
 
     pub(crate) fn spool_bytes(&self) -> u64 {
