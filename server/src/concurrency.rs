@@ -1,9 +1,11 @@
 //! What runs at the same time in a relay, in many orders: connections, the committer, the reader, graces.
 //!
-//! Everything but the bytes and the disk is what is shipped: sessions, the hub, its queues and threads. Shuttle stops each
-//! thread wherever it takes a lock, waits, or touches an atomic that others read, and decides who goes on; if nobody can, a
-//! wake-up was lost or locks were taken in two orders, and the test fails. Time does not pass: a grace may end at any
-//! moment. What one channel decides is tested in every order elsewhere (`channel/tests/interleavings.rs`).
+//! Sessions, the hub, its queues and threads are what is shipped; bytes and disk are not here, transactions are short, and
+//! one of `futures_util`'s types is done in steps (`waker`). Shuttle stops each thread wherever it takes a lock, waits, or
+//! touches an atomic that others read, and decides who goes on; if nobody can, a wake-up was lost or locks were taken in two
+//! orders, and the test fails. Time does not pass: a grace may end at any moment, and what only a timer would begin, a test
+//! begins. Atomics are in one order for all threads, so that a wrong memory ordering does not show. What one channel decides
+//! is tested in every order elsewhere (`channel/tests/interleavings.rs`).
 //!
 //! `cargo test -p tacit-server --features shuttle --lib concurrency`; `TACIT_SCHEDULES` says how many orders each test tries
 //! (400 unless told). A failure prints its order, for `shuttle::replay`.
