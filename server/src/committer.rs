@@ -357,11 +357,11 @@ fn run(queue: &CommitQueue, spool: &dyn Spool, mut tell: impl FnMut(&Change, boo
 
 #[cfg(test)]
 mod tests {
-    use tacit_proto::{ChannelId, End, EndPublic, EnrolCode, Permit, SealedBox, SizeClass};
+    use tacit_proto::{ChannelId, End, EndPublic, EnrolCode, Permit, SizeClass};
 
     use super::*;
     use crate::spool::{BoxKey, ChannelRow, EndRow, Hour, Phase};
-    use crate::testing::MemorySpool;
+    use crate::testing::{MemorySpool, numbered};
 
     const CHANNEL: ChannelId = ChannelId::from_bytes([1; 16]);
     const TO: EndOf = EndOf { channel: CHANNEL, end: End::A };
@@ -376,9 +376,7 @@ mod tests {
     }
 
     fn append_of(class: SizeClass, seq: u64) -> (Change, OnFailure) {
-        let mut bytes = vec![0; class.box_len()];
-        bytes[..2].copy_from_slice(&class.header());
-        let sealed = SealedBox::check(bytes.into()).unwrap();
+        let sealed = numbered(0, class);
         (Change::Append { to: TO, key: BoxKey { seq, expires: Hour(1) }, sealed }, OnFailure::Tell)
     }
 

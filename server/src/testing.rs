@@ -1,15 +1,30 @@
-//! A spool in memory for the tests of the deterministic parts. It checks what every spool may rely on.
+//! What the tests of the deterministic parts share: boxes with numbers, and a spool in memory. It checks what every spool may rely on.
+
+#![allow(clippy::unwrap_used, reason = "not part of what is shipped")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use tacit_proto::{ChannelId, EndOf, Incarnation, PermitHash, SealedBox};
+use tacit_proto::{ChannelId, EndOf, Incarnation, PermitHash, SealedBox, SizeClass};
 
 use crate::spool::{
     BoxKey, Change, ChannelRow, Due, DueAt, EnrolmentId, Hour, KeptRow, Recovered, Spool, SpoolError, Waiting,
 };
 use crate::sync::{Mutex, lock};
+
+/// What a relay takes for a sealed box, with a number by which a test knows it again.
+pub(crate) fn numbered(number: u32, class: SizeClass) -> SealedBox {
+    let mut bytes = vec![0; class.box_len()];
+    bytes[..2].copy_from_slice(&class.header());
+    bytes[2..6].copy_from_slice(&number.to_be_bytes());
+    SealedBox::check(bytes.into()).unwrap()
+}
+
+/// The number of such a box.
+pub(crate) fn number_of(payload: &[u8]) -> u32 {
+    u32::from_be_bytes(payload[2..6].try_into().unwrap())
+}
 
 /// Sets a flag when it goes, also by a panic: whoever waits for a thread that failed waits no longer.
 pub(crate) struct SetOnDrop<'a>(pub(crate) &'a AtomicBool);

@@ -21,10 +21,15 @@ use tokio::time::{interval, sleep};
 /// Handshakes under way at once.
 const AT_ONCE: usize = 64;
 
+/// A field of a file of the kernel's, which counts in KiB.
+fn kib(file: &str, field: &str) -> u64 {
+    let text = std::fs::read_to_string(file).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
 fn resident_kib(relay: &Relay) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", relay.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").trim().parse().unwrap()
+    kib(&format!("/proc/{}/status", relay.pid()), "VmRSS:") as f64
 }
 
 /// Once it has not changed for a while.
@@ -47,15 +52,11 @@ async fn attach(way: &Way, pairs: impl Iterator<Item = Pair>, first: usize) -> V
         if connecting.len() == AT_ONCE {
             open.push(connecting.join_next().await.unwrap().unwrap());
         }
-        if number % 1_000 == 0 && memory_left_kib() < LEFT_KIB {
+        if number % 1_000 == 0 && kib("/proc/meminfo", "MemAvailable:") < LEFT_KIB {
             break;
         }
         let way = way.clone();
-        connecting.spawn(async move {
-            let mut device = way.connect(source_of(first + number)).await;
-            device.attach(pair.of(End::A), &pair.a).await;
-            device.into_stream()
-        });
+        connecting.spawn(async move { way.attach(&pair, End::A, first + number).await.0.into_stream() });
     }
     open.extend(connecting.join_all().await);
     open
@@ -87,12 +88,6 @@ const OTHER_FILES: usize = 500;
 /// How long pairs talk: a message a second each.
 const TALK: Duration = Duration::from_secs(20);
 
-fn memory_left_kib() -> u64 {
-    let memory = std::fs::read_to_string("/proc/meminfo").unwrap();
-    let line = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap();
-    line.trim().trim_end_matches(" kB").trim().parse().unwrap()
-}
-
 /// Raises the number of files that this process and its relay may have open, if it may. Returns what it is then.
 fn raise_file_limit() -> usize {
     let most = std::fs::read_to_string("/proc/sys/fs/nr_open").unwrap();
@@ -114,9 +109,8 @@ impl Talk {
     async fn begin(way: &Way, mut pair: Pair, number: usize) -> Self {
         let mut b = way.connect(source_of(2 * number)).await;
         let at_b = b.claim(&mut pair).await;
-        let mut a = way.connect(source_of(2 * number + 1)).await;
-        let at_a = a.attach(pair.of(End::A), &pair.a).await;
-        Self { a: (a, at_a), b: (b, at_b), n: 1 }
+        let a = way.attach(&pair, End::A, 2 * number + 1).await;
+        Self { a, b: (b, at_b), n: 1 }
     }
 
     /// One message to B, and the relay's answer to A. Returns the milliseconds until it was there.

@@ -7,10 +7,11 @@ use std::ops::RangeInclusive;
 use shuttle::future::block_on;
 use shuttle::thread;
 use tacit_proto::frame::{Answer, AttachItem, Event, FromRelay, Handle, Refusal, Request, RequestId, ToRelay, Window};
-use tacit_proto::{Command, End};
+use tacit_proto::{Command, End, SizeClass};
 
-use super::world::{BOXES, World, boxed, key, number_of, of};
+use super::world::{BOXES, World, key, of};
 use crate::session::Session;
+use crate::testing::{number_of, numbered};
 
 /// The handle that the first attachment of a connection gets.
 const HANDLE: Handle = Handle(1);
@@ -104,7 +105,7 @@ impl Device {
     }
 
     fn send_at(&mut self, n: u64, number: u32) -> (RequestId, (u64, u32)) {
-        let payload = boxed(number).into_bytes();
+        let payload = numbered(number, SizeClass::Small).into_bytes();
         (self.ask(Request::Send { handle: HANDLE, n, payload }), (n, number))
     }
 

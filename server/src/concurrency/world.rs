@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use tacit_proto::frame::{Refusal, Window};
-use tacit_proto::{ChannelId, End, EndKey, EndOf, SealedBox, SizeClass};
+use tacit_proto::{ChannelId, End, EndKey, EndOf};
 
 use super::device::Device;
 use crate::backlog::Quota;
@@ -20,7 +20,7 @@ use crate::reader::{LoadQueue, Reader};
 use crate::session::Session;
 use crate::spool::{Change, ChannelRow, EndRow, Hour, Phase, Spool};
 use crate::tally::Tally;
-use crate::testing::MemorySpool;
+use crate::testing::{MemorySpool, number_of};
 use crate::{Clock, Config};
 
 const CHANNEL: ChannelId = ChannelId::from_bytes([1; 16]);
@@ -42,17 +42,6 @@ pub(super) const fn of(end: End) -> EndOf {
 
 pub(super) fn key(number: u8) -> EndKey {
     EndKey::from_secret_bytes([number; 32])
-}
-
-pub(super) fn boxed(number: u32) -> SealedBox {
-    let mut bytes = vec![0; SizeClass::Small.box_len()];
-    bytes[..2].copy_from_slice(&SizeClass::Small.header());
-    bytes[2..6].copy_from_slice(&number.to_be_bytes());
-    SealedBox::check(bytes.into()).unwrap()
-}
-
-pub(super) fn number_of(payload: &[u8]) -> u32 {
-    u32::from_be_bytes(payload[2..6].try_into().unwrap())
 }
 
 fn row(key_b: u8, spent_invite: Option<u8>, phase: Phase) -> ChannelRow {

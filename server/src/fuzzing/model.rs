@@ -6,17 +6,7 @@ use bytes::Bytes;
 use tacit_proto::frame::Window;
 use tacit_proto::{EndOf, SizeClass};
 
-/// Every box has a number of its own in it.
-pub(super) fn boxed(number: u32, class: SizeClass) -> Bytes {
-    let mut bytes = vec![0x5a; class.box_len()];
-    bytes[..2].copy_from_slice(&class.header());
-    bytes[2..6].copy_from_slice(&number.to_be_bytes());
-    bytes.into()
-}
-
-fn number_of(payload: &[u8]) -> u32 {
-    u32::from_be_bytes(payload[2..6].try_into().unwrap())
-}
+use crate::testing::{number_of, numbered};
 
 /// What became of a box.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,7 +53,7 @@ impl Model {
     pub(super) fn sent(&mut self, to: EndOf, class: SizeClass) -> (u32, Bytes) {
         self.last += 1;
         self.boxes.entry(to).or_default().insert(self.last, Fate::default());
-        (self.last, boxed(self.last, class))
+        (self.last, numbered(self.last, class).into_bytes())
     }
 
     pub(super) fn accepted(&mut self, to: EndOf, number: u32) {

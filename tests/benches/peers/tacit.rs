@@ -38,9 +38,7 @@ impl Tacit {
     }
 
     async fn line(&self, pair: usize, end: End) -> AtRelay {
-        let mut device = self.way.connect(source_of(pair)).await;
-        let of = &self.pairs[pair];
-        let handle = device.attach(of.of(end), if end == End::A { &of.a } else { &of.b }).await;
+        let (device, handle) = self.way.attach(&self.pairs[pair], end, pair).await;
         AtRelay { socket: device.into_socket(), handle, sent: 0, seq: 0, out: Vec::new() }
     }
 }

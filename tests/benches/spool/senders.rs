@@ -34,13 +34,6 @@ struct Sender {
     handle: Handle,
 }
 
-async fn attach(way: &Way, pair: &Pair, end: End, number: usize) -> (Device, Handle) {
-    let mut device = way.connect(source_of(number)).await;
-    let key = if end == End::A { &pair.a } else { &pair.b };
-    let handle = device.attach(pair.of(end), key).await;
-    (device, handle)
-}
-
 /// Each sends its boxes one after the other.
 async fn send(senders: Vec<Sender>, numbers: Range<u64>, payload: &Bytes) -> (Vec<Sender>, Did) {
     let (started, boxes) = (Instant::now(), senders.len() * (numbers.end - numbers.start) as usize);
@@ -71,7 +64,7 @@ async fn drain(way: &Way, pairs: Vec<Pair>, each: usize) -> (Vec<Pair>, f64) {
     for (number, pair) in pairs.into_iter().enumerate() {
         let way = way.clone();
         coming.spawn(async move {
-            let (mut device, handle) = attach(&way, &pair, End::B, number).await;
+            let (mut device, handle) = way.attach(&pair, End::B, number).await;
             let mut came = 0;
             while came < each {
                 let FromRelay::Event(Event::Deliver { seq, .. }) = device.read().await else { continue };
@@ -111,7 +104,7 @@ pub(super) async fn measure(figures: &mut Figures, name: &str, senders: usize) {
     let mut all = Vec::new();
     for (number, pair) in pairs.iter_mut().enumerate() {
         way.connect(source_of(number)).await.claim(pair).await;
-        let (device, handle) = attach(&way, pair, End::A, number).await;
+        let (device, handle) = way.attach(pair, End::A, number).await;
         all.push(Sender { device, handle });
     }
     let payload = a_box(SizeClass::Small).into_bytes();

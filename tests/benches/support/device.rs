@@ -105,6 +105,13 @@ impl Way {
         pairs
     }
 
+    /// Connects from the address of one of many, and attaches an end.
+    pub async fn attach(&self, pair: &Pair, end: End, number: usize) -> (Device, Handle) {
+        let mut device = self.connect(source_of(number)).await;
+        let handle = device.attach(pair.of(end), if end == End::A { &pair.a } else { &pair.b }).await;
+        (device, handle)
+    }
+
     pub async fn connect(&self, from: Ipv4Addr) -> Device {
         let tcp = tcp(from, self.to).await.unwrap();
         let stream: Box<dyn Stream> = match &self.tls {

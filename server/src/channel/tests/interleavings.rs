@@ -7,9 +7,10 @@ use proptest::prelude::*;
 use tacit_proto::frame::{Answer, Event, FromRelay, Refusal, RequestId};
 use tacit_proto::{End, EndOf};
 
-use super::rig::{CHANNEL, GRACE, Rig, number_of};
+use super::rig::{CHANNEL, GRACE, Rig};
 use crate::channel::ProtocolError;
 use crate::committer::Batch;
+use crate::testing::number_of;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tacit_proto::frame::{Answer, Attached, Event, FromRelay, Handle, Open, Refusal, RequestId, Window};
 use tacit_proto::{ChannelId, End, EndOf, EndPublic, Permit, SealedBox, SizeClass};
 
@@ -14,7 +13,7 @@ use crate::committer::{Batch, CommitQueue};
 use crate::effect::{Asker, Attachment, Effect};
 use crate::proven::Proven;
 use crate::spool::{Change, Hour, Spool};
-use crate::testing::MemorySpool;
+use crate::testing::{MemorySpool, number_of, numbered};
 use crate::time::Now;
 
 pub(super) const CHANNEL: ChannelId = ChannelId::from_bytes([1; 16]);
@@ -26,14 +25,7 @@ pub(super) fn key(number: u8) -> EndPublic {
 }
 
 pub(super) fn small(number: u32) -> SealedBox {
-    let mut bytes = vec![0; SizeClass::Small.box_len()];
-    bytes[..2].copy_from_slice(&SizeClass::Small.header());
-    bytes[2..6].copy_from_slice(&number.to_be_bytes());
-    SealedBox::check(bytes.into()).unwrap()
-}
-
-pub(super) fn number_of(payload: &Bytes) -> u32 {
-    u32::from_be_bytes(payload[2..6].try_into().unwrap())
+    numbered(number, SizeClass::Small)
 }
 
 pub(super) fn window(boxes: u32) -> Window {
