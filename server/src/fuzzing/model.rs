@@ -29,15 +29,17 @@ pub(super) struct Attached {
     unacked: Vec<(u64, u32)>,
     pub(super) seq: u64,
     last: u32,
+    /// The relay said that nothing waits beyond what it sent.
+    pub(super) told_empty: bool,
 }
 
 impl Attached {
     pub(super) const fn new(of: EndOf, window: Window, must_rekey: bool) -> Self {
-        Self { of, window, must_rekey, next_n: 1, unacked: Vec::new(), seq: 0, last: 0 }
+        Self { of, window, must_rekey, next_n: 1, unacked: Vec::new(), seq: 0, last: 0, told_empty: false }
     }
 
     /// What was delivered and not acked.
-    pub(super) fn numbers(&self) -> Vec<u32> {
+    pub(super) fn numbers(&self) -> BTreeSet<u32> {
         self.unacked.iter().map(|(_, number)| *number).collect()
     }
 }
@@ -104,8 +106,8 @@ impl Model {
         boxes.flat_map(|(_, boxes)| boxes.values_mut()).for_each(|fate| fate.may_be_gone = true);
     }
 
-    /// Everything that waited at an end was handed over: what was accepted is among it.
-    pub(super) fn drained(&self, of: EndOf, came: &BTreeSet<u32>) {
+    /// Nothing waits at an end but these boxes: what was accepted and not acked is among them.
+    pub(super) fn nothing_waits_but(&self, of: EndOf, came: &BTreeSet<u32>) {
         for (number, fate) in self.boxes.get(&of).into_iter().flatten() {
             let is_held = fate.accepted && !fate.may_be_gone;
             assert!(!is_held || came.contains(number), "box {number} was accepted and is lost");

@@ -417,14 +417,25 @@ impl World {
                 let asked = asked.remove(&id).expect("every request is answered once, and nothing else");
                 self.answered(conn, asked, answer);
             }
-            FromRelay::Event(Event::Deliver { handle, seq, payload, last: _ }) => {
+            FromRelay::Event(Event::Deliver { handle, seq, payload, last }) => {
                 assert!(SealedBox::check(payload.clone()).is_ok());
                 let at = attached.get_mut(&handle).expect("what comes names a handle that was given out");
                 self.model.delivered(at, seq, &payload);
+                at.told_empty = last;
+                if last && !self.ending.contains(&at.of.channel) {
+                    self.model.nothing_waits_but(at.of, &at.numbers());
+                }
+            }
+            FromRelay::Event(Event::Drained(handle)) => {
+                let at = attached.get_mut(&handle).expect("what comes names a handle that was given out");
+                assert!(!at.told_empty, "it is said once that nothing waits");
+                at.told_empty = true;
+                if !self.ending.contains(&at.of.channel) {
+                    self.model.nothing_waits_but(at.of, &BTreeSet::new());
+                }
             }
             FromRelay::Event(
-                Event::Drained(handle)
-                | Event::Room(handle)
+                Event::Room(handle)
                 | Event::Superseded(handle)
                 | Event::Closed(handle, _)
                 | Event::InviteTried(handle),
@@ -591,8 +602,9 @@ impl World {
                 came.extend(fresh);
                 self.ack(0, handle, 0).await;
             }
+            assert!(self.conns[0].attached[&handle].told_empty, "an end is told that nothing waits any more");
             if !self.ending.contains(&of.channel) {
-                self.model.drained(of, &came);
+                self.model.nothing_waits_but(of, &came);
             }
             assert!(self.spool.boxes_at(of).is_empty(), "what was acked leaves the disk");
             return true;
