@@ -17,6 +17,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import struct
 import sys
 from datetime import date, datetime, timedelta, timezone
@@ -470,6 +471,40 @@ MESSAGES = {
         4: ("count", "number"),
         5: ("bytes", "bytes"),
     },
+    "practice_card": {
+        1: ("version", "number"),
+        2: ("signed_at", "number"),
+        3: ("practice", "text"),
+        4: ("zone", "text"),
+        5: ("hours", ["week_hours"]),
+        6: ("exceptions", ["hours_exception"]),
+        7: ("response", "response_time"),
+        8: ("cover", "text"),
+        9: ("policy", "text"),
+    },
+    "week_hours": {1: ("day", "number"), 2: ("hours", "day_hours")},
+    "day_hours": {1: ("from", "number"), 2: ("until", "number")},
+    "hours_exception": {
+        1: ("first", "number"),
+        2: ("last", "number"),
+        3: ("hours", ["day_hours"]),
+        4: ("note", "text"),
+        5: ("cover", "text"),
+    },
+    "response_time": {1: ("unit", "number"), 2: ("amount", "number")},
+    "crisis_card": {1: ("version", "number"), 2: ("signed_at", "number"), 3: ("texts", ["crisis_text"])},
+    "crisis_text": {1: ("locale", "text"), 2: ("advice", "text"), 3: ("calls", ["crisis_call"])},
+    "crisis_call": {1: ("who", "text"), 2: ("where", "text")},
+    "terms": {1: ("version", "number"), 2: ("signed_at", "number"), 3: ("text", "text")},
+    "consent": {
+        1: ("pairing", "bytes"),
+        2: ("practice_key", "bytes"),
+        3: ("terms_version", "number"),
+        4: ("text_hash", "bytes"),
+        5: ("from", "text"),
+        6: ("agreed_at", "number"),
+    },
+    "farewell": {1: ("pairing", "bytes"), 2: ("manner", "number"), 3: ("words", "text"), 4: ("said_at", "number")},
     "pause": {1: ("sequence", "number"), 2: ("is_paused", "flag"), 3: ("words", "text")},
     "word_question": {1: ("question", "bytes")},
     "word_reply": {1: ("question", "bytes"), 2: ("nonce", "bytes"), 3: ("tag", "bytes")},
@@ -812,7 +847,7 @@ def reset_holds(reset):
         return False
     if not key_holds(reset.get("sealing_key", ""), reset.get("box_versions", [])):
         return False
-    return reset.get("highest", 0) <= MAX_NUMBER and ranges_hold(reset.get("had", {}))
+    return reset.get("highest", 0) < 2**62 and ranges_hold(reset.get("had", {}))
 
 
 def keys_hold(content, lengths):
@@ -838,12 +873,12 @@ def accept_holds(accept):
 
 
 def consents_to(consent, channel, offer):
-    """Whether the body of a consent is to the terms of an offer, in the pairing that it begins."""
-    body, read = protobuf_fields(consent[64:]), read_message(offer, "offer")
-    terms = protobuf_fields(unhex(read["terms"])[64:])
+    """Whether a consent is to the terms of an offer, in the pairing that it begins."""
+    body, read = read_message(consent[64:], "consent"), read_message(offer, "offer")
+    terms = read_message(unhex(read["terms"])[64:], "terms")
     pairing = sha256(b"tacit v1 pairing", channel, struct.pack(">I", len(offer)), offer)
-    wanted = (pairing, unhex(read["practice_key"]), terms[1], sha256(terms[3]), read["from"].encode())
-    return tuple(body[n] for n in (1, 2, 3, 4, 5)) == wanted
+    wanted = (pairing.hex(), read["practice_key"], terms["version"], sha256(terms["text"].encode()).hex(), read["from"])
+    return tuple(body[name] for name in ("pairing", "practice_key", "terms_version", "text_hash", "from")) == wanted
 
 
 def check_content():
@@ -1146,7 +1181,91 @@ SMALL_ORDER = {
 }
 
 
-def statement_holds(kind, public, statement):
+def has(text, least, most):
+    return least <= len(text.encode()) <= most
+
+
+def are_hours(part):
+    start, end = part.get("from", 0), part.get("until", 0)
+    return start < 1440 and start < end <= start + 1440
+
+
+def day_of(number):
+    """Raises ValueError where there is no such day."""
+    return date(number // 10_000, number // 100 % 100, number % 100)
+
+
+def exception_holds(exception):
+    hours = exception.get("hours", [])
+    if len(hours) > 8 or not all(map(are_hours, hours)):
+        return False
+    if not (has(exception.get("note", ""), 0, 500) and has(exception.get("cover", ""), 0, 1_000)):
+        return False
+    return day_of(exception.get("first", 0)) <= day_of(exception.get("last", 0))
+
+
+def practice_card_holds(card):
+    zone, hours, exceptions = card.get("zone", ""), card.get("hours", []), card.get("exceptions", [])
+    if not (has(card.get("practice", ""), 1, 200) and has(zone, 1, 64) and re.fullmatch(r"[A-Za-z0-9/_+-]+", zone)):
+        return False
+    if not (has(card.get("cover", ""), 0, 1_000) and has(card.get("policy", ""), 0, 4_000)):
+        return False
+    if len(hours) > 64 or not all(1 <= one.get("day", 0) <= 7 and are_hours(one.get("hours", {})) for one in hours):
+        return False
+    if len(exceptions) > 100 or not all(map(exception_holds, exceptions)):
+        return False
+    response = card.get("response", {})
+    least, most = {1: (1, 527_040), 2: (1, 527_040), 3: (0, 366)}.get(response.get("unit", 0), (0, 2**64))
+    return least <= response.get("amount", 0) <= most
+
+
+def crisis_card_holds(card):
+    texts = card.get("texts", [])
+    locales = [text.get("locale", "").lower() for text in texts]
+    if not 1 <= len(texts) <= 30 or len(set(locales)) < len(locales):
+        return False
+    for text, locale in zip(texts, locales):
+        calls = text.get("calls", [])
+        if not (has(locale, 2, 35) and re.fullmatch(r"[a-z0-9]{1,8}(-[a-z0-9]{1,8})*", locale)):
+            return False
+        if not has(text.get("advice", ""), 1, 4_000) or len(calls) > 20:
+            return False
+        if not all(has(call.get(line, ""), 1, 200) for call in calls for line in ("who", "where")):
+            return False
+    return True
+
+
+def consent_holds(consent):
+    named = all(len(consent.get(name, "")) == 64 for name in ("pairing", "practice_key", "text_hash"))
+    return named and has(consent.get("from", ""), 1, 200)
+
+
+def farewell_holds(farewell):
+    said = len(farewell.get("pairing", "")) == 64 and farewell.get("manner", 0) in (1, 2)
+    return said and has(farewell.get("words", ""), 0, 4_000)
+
+
+# The message of each kind, its longest encoding, which of its fields is a version, and its own rules.
+BODIES = {
+    1: ("practice_card", 30_000, "version", practice_card_holds),
+    2: ("crisis_card", 40_000, "version", crisis_card_holds),
+    3: ("terms", 60_000, "version", lambda terms: has(terms.get("text", ""), 1, 40_000)),
+    4: ("consent", 60_000, "terms_version", consent_holds),
+    5: ("farewell", 60_000, None, farewell_holds),
+}
+
+
+def body_holds(kind, body):
+    message, longest, version, holds = BODIES[kind]
+    try:
+        fields = read_message(body, message)
+        has_version = version is None or 1 <= fields.get(version, 0) <= MAX_NUMBER
+        return len(body) <= longest and has_version and holds(fields)
+    except ValueError:
+        return False
+
+
+def is_signed(kind, public, statement):
     if len(statement) < 64 or public in SMALL_ORDER or statement[:32] in SMALL_ORDER:
         return False
     try:
@@ -1156,17 +1275,8 @@ def statement_holds(kind, public, statement):
     return True
 
 
-def protobuf_fields(data):
-    """The fields of a message of ours, each with its last value."""
-    fields, at = {}, 0
-    while at < len(data):
-        tag, at = varint(data, at)
-        if tag & 7 == 0:
-            fields[tag >> 3], at = varint(data, at)
-        else:
-            length, at = varint(data, at)
-            fields[tag >> 3], at = data[at : at + length], at + length
-    return fields
+def statement_holds(kind, public, statement):
+    return is_signed(kind, public, statement) and body_holds(kind, statement[64:])
 
 
 def consent_file_holds(text):
@@ -1175,12 +1285,14 @@ def consent_file_holds(text):
     terms, consent = (unhex(file[name]) for name in ("terms_statement", "consent_statement"))
     if not (statement_holds(3, keys[0], terms) and statement_holds(4, keys[1], consent)):
         return False
-    terms, consent = protobuf_fields(terms[64:]), protobuf_fields(consent[64:])
-    if (consent[2], consent[3], consent[4]) != (keys[0], terms[1], sha256(terms[3])):
+    terms, consent = read_message(terms[64:], "terms"), read_message(consent[64:], "consent")
+    about = (consent["practice_key"], consent["terms_version"], consent["text_hash"])
+    if about != (file["practice_key"], terms["version"], sha256(terms["text"].encode()).hex()):
         return False
-    agreed = datetime.fromtimestamp(consent[6] // 1000, timezone.utc) + timedelta(milliseconds=consent[6] % 1000)
+    at = consent["agreed_at"]
+    agreed = datetime.fromtimestamp(at // 1000, timezone.utc) + timedelta(milliseconds=at % 1000)
     says = (file["tacit_consent"], file["practice"], file["terms_version"], file["terms"])
-    return says == (1, consent[5].decode(), terms[1], terms[3].decode()) and datetime.fromisoformat(file["agreed_at"]) == agreed
+    return says == (1, consent["from"], terms["version"], terms["text"]) and datetime.fromisoformat(file["agreed_at"]) == agreed
 
 
 def check_statements():
@@ -1191,18 +1303,24 @@ def check_statements():
     same(name, "pairing", pairing.hex(), file["pairing"])
     for case in file["cases"]:
         body, statement, public = unhex(case["body"]), unhex(case["statement"]), unhex(case["public"])
+        message = BODIES[case["kind"]][0]
+        same(name, case["comment"], read_message(body, message), case["fields"])
+        same(name, case["comment"], write_message(case["fields"], message), body)
         key = Ed25519PrivateKey.from_private_bytes(unhex(case["secret"]))
         same(name, case["comment"], key.public_key().public_bytes_raw(), public)
         same(name, case["comment"], (key.sign(LABELS[case["kind"]] + body) + body).hex(), statement.hex())
         same(name, case["comment"], statement_holds(case["kind"], public, statement), True)
         same(name, case["comment"], sha256(statement).hex(), case["digest"])
         for kind in LABELS:
-            same(name, case["comment"], statement_holds(kind, public, statement), kind == case["kind"])
-    by_kind = {case["kind"]: case for case in file["cases"]}
-    terms, consent = (protobuf_fields(unhex(by_kind[kind]["body"])) for kind in (3, 4))
-    same(name, "terms", (terms[1], terms[3].decode()), (file["terms"]["version"], file["terms"]["text"]))
-    wanted = (pairing, unhex(by_kind[3]["public"]), terms[1], sha256(terms[3]))
-    same(name, "consent", tuple(consent[n] for n in (1, 2, 3, 4)), wanted)
+            same(name, case["comment"], is_signed(kind, public, statement), kind == case["kind"])
+    fields = {case["kind"]: case["fields"] for case in file["cases"]}
+    publics = {case["kind"]: case["public"] for case in file["cases"]}
+    consent, terms = fields[4], fields[3]
+    about = tuple(consent[name] for name in ("pairing", "practice_key", "terms_version", "text_hash"))
+    wanted = (pairing.hex(), publics[3], terms["version"], sha256(terms["text"].encode()).hex())
+    same(name, "consent", about, wanted)
+    for case in file["unreadable"]:
+        same(name, case["comment"], body_holds(case["kind"], unhex(case["body"])), False)
     for case in file["refused"]:
         same(name, case["comment"], statement_holds(case["kind"], unhex(case["public"]), unhex(case["statement"])), False)
     same(name, "the file of a consent", consent_file_holds(file["consent_file"]), True)
