@@ -428,17 +428,13 @@ impl World {
             }
             FromRelay::Event(Event::Drained(handle)) => {
                 let at = attached.get_mut(&handle).expect("what comes names a handle that was given out");
-                assert!(!at.told_empty, "it is said once that nothing waits");
                 at.told_empty = true;
                 if !self.ending.contains(&at.of.channel) {
                     self.model.nothing_waits_but(at.of, &BTreeSet::new());
                 }
             }
             FromRelay::Event(
-                Event::Room(handle)
-                | Event::Superseded(handle)
-                | Event::Closed(handle, _)
-                | Event::InviteTried(handle),
+                Event::Room(handle) | Event::Superseded(handle) | Event::Closed(handle, _) | Event::InviteTried(handle),
             ) => assert!(attached.contains_key(&handle), "what comes names a handle that was given out"),
             FromRelay::Event(Event::Welcome(_) | Event::Restarting { .. }) => panic!("a session does not say that"),
         }
