@@ -93,9 +93,11 @@ pub(crate) fn leave(
     tx.set_state(&row.key, State::Leaving(why(manner, Whose::Ours)))
 }
 
-/// Whether this side can say farewell: the other one must be able to read it.
+/// Whether this side can say farewell: the other one must be able to read it. Without a session, whoever leaves takes no
+/// answer that could begin one.
 pub(crate) fn can_say_farewell(tx: &Tx<'_>, row: &ContactRow) -> Result<bool, StoreError> {
-    Ok(row.state.can_send() && tx.care(&row.key)?.is_some() && !tx.is_wedged(&row.key)?)
+    let has_session = tx.blob(&row.key, "session")?.is_some();
+    Ok(row.state.can_send() && tx.care(&row.key)?.is_some() && has_session && !tx.is_wedged(&row.key)?)
 }
 
 /// Takes a farewell of theirs. After a discharge, what was written here before still goes out; after the other kind,

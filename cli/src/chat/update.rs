@@ -129,25 +129,18 @@ impl Chat {
         let is_ended = |contact: &Contact| matches!(contact.state, ContactState::Ended(_));
         contacts.sort_by_key(|contact| (is_ended(contact), std::cmp::Reverse(contact.last_activity)));
         let state_before = self.contact().map(|contact| contact.state);
-        let waited_before = self.contact().is_some_and(terms_wait_for_us);
         self.contacts = contacts;
         self.are_contacts_known = true;
         if self.contact().is_none() {
             self.selected = self.contacts.first().map(|contact| contact.id.clone());
         }
         let mut effects = self.look();
-        // The terms come up by themselves, once.
+        // The terms come up by themselves, once; changed ones do not, over what somebody may be typing.
         if let Some(contact) = self.contact()
             && contact.state == ContactState::Consenting
             && state_before != Some(ContactState::Consenting)
         {
             effects.push(Effect::Offer(contact.id.clone()));
-        }
-        if let Some(contact) = self.contact()
-            && terms_wait_for_us(contact)
-            && !waited_before
-        {
-            effects.push(Effect::Terms(contact.id.clone()));
         }
         effects.extend(self.ask_for_care());
         effects

@@ -12,6 +12,9 @@ use crate::crypto::seal::SealingPublic;
 /// Names a reset: 16 random bytes.
 pub(crate) type ResetId = [u8; 16];
 
+/// No conversation comes this far, and whoever says that it did must not use up the positions that are left.
+const MAX_HIGHEST: u64 = MAX_NUMBER / 2;
+
 /// The payload.
 #[derive(Debug)]
 pub(crate) struct ResetContent {
@@ -73,7 +76,7 @@ impl ResetContent {
             (true, false) => ResetStep::Answer { olm_message: reset.olm_message },
             _ => return Err(BadContent),
         };
-        if reset.highest > MAX_NUMBER {
+        if reset.highest > MAX_HIGHEST {
             return Err(BadContent);
         }
         let had = reset.had.unwrap_or_default();

@@ -419,7 +419,7 @@ fn refused_resets() -> Vec<Value> {
         refused("an id of 15 bytes", |reset| reset.id.truncate(15)),
         refused("31 random bytes", |reset| reset.fresh.truncate(31)),
         refused("box version 2 alone", |reset| reset.box_versions = vec![2]),
-        refused("a highest position that is too high", |reset| reset.highest = 1 << 63),
+        refused("a highest position that is too high", |reset| reset.highest = 1 << 62),
     ]
 }
 

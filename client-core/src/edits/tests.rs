@@ -197,3 +197,17 @@ fn deleting_a_message_here_takes_its_edits_and_earlier_texts_along() {
     });
     assert_eq!(rows_with(&mut pair.client, "words"), 0);
 }
+
+#[test]
+fn a_withdrawal_on_its_way_outlives_the_deletion_of_what_it_takes_back() {
+    let mut pair = Pair::new();
+    says(&mut pair.client, "first words");
+    pair.exchange();
+    withdraws(&mut pair.client, NOW + 2).unwrap();
+    assert!(pair.client.change(|tx, row| tx.delete_before(&row.key, u64::MAX, 100)) > 0);
+    pair.exchange();
+    let contents: Vec<_> = came(&mut pair.practice).into_iter().map(|message| message.content).collect();
+    assert_eq!(contents, [Content::Note(Note::Withdrawn)]);
+    assert_eq!(rows_with(&mut pair.practice, "words"), 0);
+    assert!(pair.client.history().is_empty());
+}

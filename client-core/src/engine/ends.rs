@@ -14,6 +14,11 @@ use crate::store::{ContactKey, ContactRow, State, Tx};
 use crate::transfers::WINDOW;
 use crate::types::{EndedWhy, Event};
 
+/// Whether the end of a channel that nobody claimed is the end of it here.
+const fn may_run_out(state: State) -> bool {
+    state.is_unclaimed() || matches!(state, State::Leaving(_))
+}
+
 impl Engine {
     pub(super) fn open(&mut self, tx: &Tx<'_>, row: &ContactRow) -> Result<(), TurnError> {
         let (Some((permit, join_within)), Some(secret), Some(key)) =
@@ -39,6 +44,10 @@ impl Engine {
         answer: &Answer,
     ) -> Result<(), TurnError> {
         self.links.remove(contact);
+        if tx.contact(contact)?.is_none_or(|row| row.state != State::Opening) {
+            // The person ended it meanwhile. Without an offer, nobody can join by it, and it runs out.
+            return Ok(());
+        }
         match answer {
             Answer::Done => {
                 // The invite is worth nothing before its offer is at the relay too.
@@ -178,10 +187,6 @@ impl Engine {
         why: Refusal,
     ) -> Result<(), TurnError> {
         self.links.remove(&row.key);
-        if let (Refusal::Gone | Refusal::NotAllowed, State::Leaving(ended)) = (why, row.state) {
-            // We said farewell, and there is nothing left to be closed.
-            return self.end(tx, &row.key, ended, false);
-        }
         match (why, tried) {
             (why, _) if why.is_retry() => {
                 self.links.insert(row.key, Link::Later(now.steady + RETRY_MS));
@@ -189,8 +194,8 @@ impl Engine {
             (Refusal::NotAllowed, KeyTried::Next) if self.invite_used.contains(&row.key) => {
                 self.end(tx, &row.key, EndedWhy::InviteUsed, false)?;
             }
-            (Refusal::NotAllowed, KeyTried::Next) if !row.close_due => {
-                // The key before it is tried at once.
+            (Refusal::NotAllowed, KeyTried::Next) => {
+                // The key before it is tried at once: the relay may never have heard of this one.
                 self.next_key_refused.insert(row.key);
             }
             (Refusal::NotAllowed | Refusal::Gone, KeyTried::Invite) => {
@@ -200,20 +205,28 @@ impl Engine {
                 self.next_key_refused.remove(&row.key);
             }
             (Refusal::Used, KeyTried::Invite) => self.end(tx, &row.key, EndedWhy::InviteUsed, false)?,
-            // We closed it, and the relay knows.
-            (Refusal::Gone | Refusal::NotAllowed, _) if row.close_due => tx.forget_end_key(&row.key)?,
-            (Refusal::Gone, _) => self.end(tx, &row.key, EndedWhy::ByPeer, false)?,
             // A `Rekey` of an earlier connection may have arrived since the next key was refused.
             (Refusal::NotAllowed, KeyTried::Current) if row.rekey_due && self.held_key_refused.insert(row.key) => {
                 self.next_key_refused.remove(&row.key);
             }
-            // The relay may be wrong, or hostile: nothing is erased for it.
-            _ => {
-                self.links.insert(row.key, Link::Parked);
-                if tx.set_locked_out(&row.key, true)? {
-                    self.changed(&row.key);
-                }
+            // We closed it, and the relay knows.
+            (Refusal::Gone | Refusal::NotAllowed, _) if row.close_due => tx.forget_end_key(&row.key)?,
+            (Refusal::Gone | Refusal::NotAllowed, _) if let State::Leaving(ended) = row.state => {
+                // We said farewell, and there is nothing left to be closed.
+                self.end(tx, &row.key, ended, false)?;
             }
+            (Refusal::Gone, _) => self.end(tx, &row.key, EndedWhy::ByPeer, false)?,
+            // The relay may be wrong, or hostile: nothing is erased for it.
+            _ => self.lock_out(tx, &row.key)?,
+        }
+        Ok(())
+    }
+
+    /// The relay does not let this device hold an end any more: everything is kept, and the person is told.
+    fn lock_out(&mut self, tx: &Tx<'_>, contact: &ContactKey) -> Result<(), TurnError> {
+        self.links.insert(*contact, Link::Parked);
+        if tx.set_locked_out(contact, true)? {
+            self.changed(contact);
         }
         Ok(())
     }
@@ -257,10 +270,7 @@ impl Engine {
                         self.links.remove(&attachment.contact);
                     } else {
                         // Not a third time: two devices would take it from each other for ever.
-                        self.links.insert(attachment.contact, Link::Parked);
-                        if tx.set_locked_out(&attachment.contact, true)? {
-                            self.changed(&attachment.contact);
-                        }
+                        self.lock_out(tx, &attachment.contact)?;
                     }
                 }
                 Ok(())
@@ -274,8 +284,11 @@ impl Engine {
                     // Told once more: our close was lost on its way. It goes again with this turn.
                     _ if matches!(state, Some(State::Ended(_))) => return Ok(()),
                     ClosedWhy::ByPeer => EndedWhy::ByPeer,
-                    // An invite that was used cannot run out.
-                    ClosedWhy::Unclaimed if !state.is_some_and(State::is_unclaimed) => return Err(TurnError::Protocol),
+                    // An invite that was used cannot run out: the relay was restored from before that, or lies.
+                    ClosedWhy::Unclaimed if !state.is_some_and(may_run_out) => {
+                        self.attachments.remove(&handle);
+                        return self.lock_out(tx, &contact);
+                    }
                     ClosedWhy::Unclaimed => EndedWhy::Unclaimed,
                 };
                 let why = match state {

@@ -297,7 +297,7 @@ fn a_conversation_that_the_relay_ends_keeps_its_history_and_says_so() {
 }
 
 #[test]
-fn a_used_invite_never_runs_out() {
+fn a_used_invite_never_runs_out_and_nothing_else_suffers_by_it() {
     let mut talk = talk();
     suffer(
         &mut talk,
@@ -308,8 +308,9 @@ fn a_used_invite_never_runs_out() {
             std::iter::once(frame).chain(lies).collect()
         }),
     );
-    assert!(talk.world.violations > 0);
+    assert_eq!(talk.world.violations, 0);
     assert_eq!(talk.contact(0, 0).state, ContactState::Paired);
+    assert!(talk.contact(0, 0).locked_out);
     recover(&mut talk);
 }
 

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use super::meddler::{Courier, Parcel};
 use super::scenario::{MANNERS, Scenario};
 use crate::error::{ResetError, StoreError};
+use crate::life_cycle::can_say_farewell;
 use crate::reset;
 use crate::store::faults;
-use crate::types::{ContactState, Event};
+use crate::types::{ContactState, EndedWhy, Event};
 
 const DAY_MS: i64 = 24 * 3600 * 1_000;
 
@@ -460,4 +461,24 @@ fn what_a_backup_does_not_have_comes_again_and_no_position_is_given_twice() {
     assert_eq!(came(&mut talk, 1), talk.people.texts_of(0, 0));
     assert_eq!(came(&mut talk, 0), talk.people.texts_of(0, 1));
     assert_eq!((talk.contact(0, 0).missing, talk.contact(0, 1).missing), (0, 0));
+}
+
+#[test]
+fn whoever_ends_a_pairing_before_a_restored_device_connects_closes_the_channel() {
+    for side in 0..2 {
+        let mut talk = talk();
+        let (device, contact) = talk.side(0, side);
+        restore(&mut talk, side);
+        // There is no session in which a farewell could be said: the channel is closed, as `Client::end` does.
+        let says_farewell = talk.change(device, |tx| {
+            let row = tx.contact(&contact)?.unwrap();
+            tx.end_contact(&contact, EndedWhy::ByUs, true)?;
+            can_say_farewell(tx, &row)
+        });
+        assert!(!says_farewell);
+        talk.run_for(60_000);
+        assert_eq!(talk.contact(0, 1 - side).state, ContactState::Ended(EndedWhy::ByPeer));
+        let key_is_left = talk.change(device, |tx| Ok(tx.end_key(&contact)?.or(tx.next_end_key(&contact)?).is_some()));
+        assert!(!key_is_left, "the relay knows, and nothing is kept");
+    }
 }

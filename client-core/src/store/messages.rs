@@ -378,7 +378,8 @@ impl Tx<'_> {
         self.set_receipt_due(contact, true)?;
         self.set_in_stream(contact, stream, session)?;
         self.note_received(contact, stream, numbered.number)?;
-        if !self.note_received(contact, POSITIONS, numbered.position)? {
+        let is_new = self.note_received(contact, POSITIONS, numbered.position)?;
+        if !is_new && !self.is_another_at(contact, numbered)? {
             return Ok(None);
         }
         let inserted = self.execute(
@@ -418,6 +419,15 @@ impl Tx<'_> {
         };
         self.execute("UPDATE messages SET place = ?2 WHERE id = ?1", (key, place))?;
         Ok(Some(key))
+    }
+
+    /// Whether another message stands at the position of one that came: a device that was restored from an old backup
+    /// may give a position twice, and both messages count.
+    fn is_another_at(&self, contact: &ContactKey, numbered: &Numbered) -> Result<bool, StoreError> {
+        let sql = "SELECT count(*) > 0 AND sum(message_id = ?4) = 0 FROM messages
+            WHERE contact = ?1 AND direction = ?2 AND stream = x'' AND number = ?3";
+        let is_another = self.row(sql, (contact, IN, numbered.position, numbered.message_id), |row| row.get(0))?;
+        Ok(is_another.unwrap_or(false))
     }
 
     /// A message by its id; one of ours, if both sides have one of that id.

@@ -1,6 +1,7 @@
 //! Deleting, by hand and by rule, so that nothing is left: neither in the tables nor in the search nor on freed pages.
 
 use super::contacts::ContactKey;
+use super::edits::WITHDRAWAL;
 use super::messages::MessageKey;
 use super::{Stage, Store, Tx, fixed};
 use crate::content::Body;
@@ -78,7 +79,8 @@ impl Tx<'_> {
         let before = i64::try_from(before).unwrap_or(i64::MAX);
         let keys = self.rows(
             "SELECT id FROM messages WHERE contact = ?1 AND stored_at < ?2 AND kind != 31
-                 AND NOT (direction = 2 AND kind = 40) ORDER BY stored_at LIMIT ?3",
+                 AND NOT (direction = 2 AND kind = 40)
+                 AND NOT (direction = 2 AND kind = 61 AND outcome IN (1, 2, 5)) ORDER BY stored_at LIMIT ?3",
             (contact, before, most),
             |row| row.get(0),
         )?;
@@ -104,14 +106,17 @@ impl Tx<'_> {
         self.erase_message(key)
     }
 
-    /// The same of one row, whatever it is.
+    /// The same of one row, whatever it is. What takes a message back on the other side too still leaves, as it is.
     pub(super) fn erase_message(&self, key: MessageKey) -> Result<(), StoreError> {
+        let sql = "SELECT kind = ?2, position IS NOT NULL FROM messages
+            WHERE id = ?1 AND direction = 2 AND outcome IN (1, 2, 5)";
+        let on_its_way: Option<(bool, bool)> =
+            self.row(sql, (key, WITHDRAWAL), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if let Some((true, _)) = on_its_way {
+            return Ok(());
+        }
+        let may_leave_yet = on_its_way.map(|(_, was_sealed)| was_sealed);
         self.execute("DELETE FROM earlier_texts WHERE message = ?1", [key])?;
-        let may_leave_yet = self.row(
-            "SELECT direction = 2 AND position IS NOT NULL AND outcome IN (1, 2, 5) FROM messages WHERE id = ?1",
-            [key],
-            |row| row.get(0),
-        )?;
         self.execute("DELETE FROM message_bodies WHERE message = ?1", [key])?;
         if may_leave_yet == Some(true) {
             self.execute("UPDATE messages SET kind = ?2, text = '' WHERE id = ?1", (key, DELETED))?;

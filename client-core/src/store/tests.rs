@@ -211,6 +211,19 @@ fn a_gap_shows_and_what_fills_it_stands_in_its_place() {
 }
 
 #[test]
+fn another_message_at_a_position_that_came_is_kept_too_and_once() {
+    let (_home, mut store, contact) = with_contact();
+    (1..=3).for_each(|number| assert!(keep(&mut store, &contact, number)));
+    let other = Numbered { message_id: [9; 16], body: Body::Text("after a restore".into()), ..numbered(2) };
+    let mut comes =
+        || store.change::<_, StoreError>(|tx| tx.keep_incoming(&contact, 0, &CONTACT_STREAM, &other, 5)).unwrap();
+    assert!(comes().is_some() && comes().is_none());
+    assert!(!keep(&mut store, &contact, 2));
+    let shown: Vec<_> = texts(&mut store, &contact).into_iter().map(|(text, _)| text).collect();
+    assert_eq!(shown, ["text 1", "text 2", "after a restore", "text 3"]);
+}
+
+#[test]
 fn filling_a_gap_before_very_many_moves_the_mark_over_all_of_them() {
     let (_home, mut store, contact) = with_contact();
     for number in (2..=2_500).chain([1]) {
