@@ -40,7 +40,8 @@ pub(crate) enum Command {
     Send(Send),
     /// Give a text that you sent within a day another text, on both sides
     Edit(Edit),
-    /// Take back a text that you sent within a day: it is deleted on both sides
+    /// Take back a text that you sent within a day: it is deleted on both sides, unless they keep what is written; they
+    /// may have read it
     Withdraw(Withdraw),
     /// Connect, exchange all that waits both ways, and print what came
     Sync(Sync),
@@ -66,7 +67,8 @@ pub(crate) enum Command {
     Delete(Delete),
     /// Write an encrypted backup of this device to a file
     Backup(Backup),
-    /// Make this device from a backup; the lost one is locked out
+    /// Make this device from a backup; the lost one is locked out if the backup is newer than its last reset and
+    /// restore
     Restore(Restore),
     /// The practice card, crisis card and terms of this device's practice (for therapists)
     Practice(care::Practice),
@@ -309,7 +311,7 @@ pub(crate) struct Network {
     /// Reach relays directly again
     #[arg(long, conflicts_with = "proxy")]
     pub(crate) direct: bool,
-    /// A connection for each contact, so that nothing on the wire ties one to another
+    /// A connection for each contact: without a proxy, the address still ties them together, and times may
     #[arg(long)]
     pub(crate) separate: bool,
     /// One connection for all contacts at a relay again

@@ -52,8 +52,9 @@ pub(super) fn restore(args: &Args, wanted: &args::Restore, output: Output) -> Re
     let client = Client::restore(home, key, file, secret)?;
     let contacts = client.contacts()?.len();
     output.answer(&Restored { restored: true, contacts }, || {
-        "Restored. The next connection locks the lost device out, and begins new sessions: compare the safety words \
-         again, with everyone. Then make a new backup: this one can take nothing over a second time."
+        "Restored. The next connection locks the lost device out, wherever nothing was reset or restored since this \
+         backup, and begins new sessions: compare the safety words again, with everyone. Then make a new backup: this \
+         one can take nothing over a second time."
             .into()
     })
 }
