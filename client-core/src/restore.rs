@@ -3,9 +3,9 @@
 use rand_core::CryptoRng;
 
 use crate::error::StoreError;
-use crate::reset;
 use crate::store::{State, Tx};
 use crate::types::{EndedWhy, Timestamp};
+use crate::{life_cycle, reset};
 
 /// Every complete pairing is to be rekeyed and then reset; one that was not complete is over. In the transaction after
 /// which the store is used.
@@ -20,7 +20,10 @@ pub(crate) fn begin(tx: &Tx<'_>, now: Timestamp, rng: &mut dyn CryptoRng) -> Res
                 tx.resend_accept(&key)?;
                 reset::restore(tx, &row, now, rng)?;
             }
-            State::Paired => reset::restore(tx, &row, now, rng)?,
+            State::Paired => {
+                reset::restore(tx, &row, now, rng)?;
+                life_cycle::restate_pause(tx, &row, now, rng)?;
+            }
             // What could complete a pairing is not in a backup. The relay is told, so that an invite does not look open.
             unfinished => {
                 let why = if let State::Leaving(why) = unfinished { why } else { EndedWhy::NotRestored };

@@ -78,7 +78,7 @@ pub(super) fn read(home: &Path, key: &Key, source: &mut dyn Read, secret: &Backu
         }
     }
     opener.finish()?;
-    Ok(restoring.finish()?)
+    Ok(restoring.finish(begin.made_at)?)
 }
 
 fn take(opener: &mut Opener<'_>) -> Result<Kind, BackupError> {

@@ -48,6 +48,20 @@ fn pair(texts: usize) -> Pair {
 }
 
 #[test]
+fn a_wrong_clock_deletes_nothing_after_a_restore() {
+    let mut pair = pair(1);
+    let rule = Retention { keep: Keep::ForDays { days: 30 }, legal_hold: false };
+    pair.practice.change(|tx, row| tx.set_retention(&row.key, true, rule, NOW));
+    let secret = words();
+    let backup = write(&mut pair.practice.store, &secret);
+    let (_home, mut store) = read(&backup, &secret).unwrap();
+    let (contact, kept) = (pair.practice.contact, pair.practice.history().len());
+    store.tidy(NOW + 10 * 365 * 24 * 3_600_000).unwrap();
+    let history = store.read::<_, StoreError>(|tx| tx.history(&contact, None, 100)).unwrap().unwrap();
+    assert!(kept > 0 && history.len() == kept);
+}
+
+#[test]
 fn a_backup_holds_history_and_contacts_and_opens_no_recorded_box() {
     let mut pair = pair(20);
     let secret = words();

@@ -62,6 +62,21 @@ fn while_either_side_pauses_neither_writes_and_each_ends_its_own_pause() {
 }
 
 #[test]
+fn a_restored_device_says_once_more_whether_it_pauses_and_is_heard() {
+    let mut pair = Pair::new();
+    pauses(&mut pair.practice, true, "");
+    pair.exchange();
+    // The backup was made before that.
+    pair.practice.change(|tx, row| tx.set_paused_by_us(&row.key, None, 0));
+    for later in 1..=2 {
+        pair.practice.change(|tx, row| restate_pause(tx, row, NOW + later, &mut rng()));
+        pair.exchange();
+    }
+    assert_eq!((writes(&mut pair.practice), writes(&mut pair.client)), (Ok(()), Ok(())));
+    assert_eq!(pair.client.shown(Direction::In), ["Note(Paused { words: \"\" })", "Note(Resumed)"]);
+}
+
+#[test]
 fn pauses_that_come_in_another_order_end_as_the_last_one_said() {
     let mut pair = Pair::new();
     pauses(&mut pair.practice, true, "");

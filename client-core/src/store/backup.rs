@@ -10,7 +10,9 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, params_from_iter};
 
 use super::{Key, Store, Tx, io_error, key_file, migrations, open_error, restrict, sync_folder};
+use crate::content::MAX_NUMBER;
 use crate::error::{OpenError, StoreError};
+use crate::types::Timestamp;
 
 /// What a backup keeps, in an order in which rows can be put back. What is not here is left out: above all sealing
 /// secrets and ratchet state, without which a stolen backup opens no recorded box; what a relay is still to be handed,
@@ -240,15 +242,20 @@ impl Restoring {
         Ok(())
     }
 
-    /// Everything is there: the store is moved on to this version.
-    pub(crate) fn finish(self) -> Result<(), OpenError> {
+    /// Everything is there: the store is moved on to this version. Deleting trusts the time at which the backup was made,
+    /// and not whatever the clock of a new machine says first.
+    pub(crate) fn finish(self, made_at: Timestamp) -> Result<(), OpenError> {
         let Self { mut connection, .. } = self;
         connection.execute_batch("COMMIT").map_err(open_error)?;
         let dangling = connection.prepare("PRAGMA foreign_key_check").and_then(|mut check| check.exists([]));
         if dangling.map_err(open_error)? {
             return Err(OpenError::Damaged);
         }
-        migrations::migrate(&mut connection)
+        migrations::migrate(&mut connection)?;
+        let trust = "INSERT INTO tidying (one, trusted, purge_due) VALUES (1, ?1, 0)
+            ON CONFLICT (one) DO UPDATE SET trusted = ?1, doubted = NULL";
+        connection.execute(trust, [made_at.min(MAX_NUMBER)]).map_err(open_error)?;
+        Ok(())
     }
 }
 

@@ -119,22 +119,29 @@ impl Tx<'_> {
         Ok(found.unwrap_or_default())
     }
 
-    /// Pauses from this side, or not, and gives the number of that.
-    pub(crate) fn set_paused_by_us(&self, contact: &ContactKey, since: Option<Timestamp>) -> Result<u64, StoreError> {
-        let sql = "UPDATE care SET paused_by_us = ?2, pauses_out = pauses_out + 1 WHERE contact = ?1
+    /// Pauses from this side, or not, and gives the number of that: above those that a lost device may have given.
+    pub(crate) fn set_paused_by_us(
+        &self,
+        contact: &ContactKey,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let sql = "UPDATE care SET paused_by_us = ?2, pauses_out = max(pauses_out + 1, ?3) WHERE contact = ?1
             RETURNING pauses_out";
-        self.row(sql, (contact, since), |row| row.get(0))?.ok_or(StoreError::Damaged)
+        self.row(sql, (contact, since, now), |row| row.get(0))?.ok_or(StoreError::Damaged)
     }
 
-    /// What the other side says of its pause; false if it said something newer before.
+    /// What the other side says of its pause; false if it said something newer before, or this already.
     pub(crate) fn set_paused_by_them(
         &self,
         contact: &ContactKey,
         number: u64,
         since: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
-        let sql = "UPDATE care SET paused_by_them = ?3, pauses_in = ?2 WHERE contact = ?1 AND pauses_in < ?2";
-        Ok(self.execute(sql, (contact, number, since))? > 0)
+        let was_paused = self.pauses(contact)?.by_them.is_some();
+        let sql = "UPDATE care SET pauses_in = ?2, paused_by_them = iif(?3 IS NULL, NULL, coalesce(paused_by_them, ?3))
+            WHERE contact = ?1 AND pauses_in < ?2";
+        Ok(self.execute(sql, (contact, number, since))? > 0 && was_paused != since.is_some())
     }
 
     /// The paired contacts of whom this device is the practice.

@@ -59,6 +59,6 @@ fn what_is_no_table_of_a_store_is_not_restored() {
     // A row that refers to nothing.
     restoring.table("enrolments", &columns(&["relay", "code", "state"])).unwrap();
     restoring.row(vec![Value::Integer(9), Value::Blob(vec![1; 32]), Value::Integer(1)]).unwrap();
-    assert!(matches!(restoring.finish(), Err(OpenError::Damaged)));
+    assert!(matches!(restoring.finish(1), Err(OpenError::Damaged)));
     assert!(matches!(Restoring::begin(other.path(), &key, VERSION + 1), Err(OpenError::NewerFormat)));
 }
