@@ -199,6 +199,7 @@ impl Failure {
                 ContactError::NoSuchMessage => "no_such_message",
                 ContactError::WrongState => "wrong_state",
                 ContactError::TooLong => "words_too_long",
+                ContactError::OtherWords => "other_words",
                 ContactError::OtherTerms => "other_terms",
                 ContactError::Store(error) => store(error),
             },

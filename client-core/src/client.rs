@@ -353,16 +353,29 @@ impl Client {
         })
     }
 
-    /// Says whether the safety words were compared and agree.
+    /// Says that these safety words were compared, and agree.
     ///
     /// # Errors
-    /// [`ContactError::WrongState`] before there are any.
+    /// [`ContactError::OtherWords`] if they are not the present ones: a reset makes new words, of which nobody knows
+    /// yet whether they agree. [`ContactError::WrongState`] before there are any.
     #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
-    pub fn set_verified(&self, contact: ContactId, verified: bool) -> Result<(), ContactError> {
+    pub fn verify(&self, contact: ContactId, words: Vec<String>) -> Result<(), ContactError> {
         self.change_contact(&contact, |tx, row| {
-            tx.transcript(&row.key)?.ok_or(ContactError::WrongState)?;
-            Ok(tx.set_verified(&row.key, verified)?)
+            let present = tx.transcript(&row.key)?.ok_or(ContactError::WrongState)?.safety_words();
+            if !words.iter().eq(&present) {
+                return Err(ContactError::OtherWords);
+            }
+            Ok(tx.set_verified(&row.key, true)?)
         })
+    }
+
+    /// Takes that back: the words were not compared, or differ.
+    ///
+    /// # Errors
+    /// [`ContactError::NoSuchContact`].
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn unverify(&self, contact: ContactId) -> Result<(), ContactError> {
+        self.change_contact(&contact, |tx, row| Ok(tx.set_verified(&row.key, false)?))
     }
 
     /// Queues a text of 1 to [`MAX_TEXT`] bytes. It is safe on this device when this returns.

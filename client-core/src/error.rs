@@ -147,6 +147,9 @@ pub enum ContactError {
     /// The words are too long.
     #[error("the words are too long; nothing was done")]
     TooLong,
+    /// The safety words are other ones by now.
+    #[error("there are new safety words since; nothing was marked, compare the new ones")]
+    OtherWords,
     /// These terms are not the newest any more.
     #[error("the terms changed again in the meantime; nothing was agreed to, read the newest ones")]
     OtherTerms,

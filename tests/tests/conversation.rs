@@ -66,7 +66,10 @@ fn both_ends_see_the_same_safety_words_and_are_unverified_until_they_say_otherwi
     assert_eq!(pair.client.client().safety_words(pair.of_therapist.clone()).unwrap(), words);
     let contact = |device: &Device, id: &str| device.client().contact(id.to_owned()).unwrap();
     assert!(!contact(&pair.therapist, &pair.of_client).verified);
-    pair.therapist.client().set_verified(pair.of_client.clone(), true).unwrap();
+    let other = vec!["abandon".to_owned(); 12];
+    assert!(matches!(pair.therapist.client().verify(pair.of_client.clone(), other), Err(ContactError::OtherWords)));
+    assert!(!contact(&pair.therapist, &pair.of_client).verified);
+    pair.therapist.client().verify(pair.of_client.clone(), words).unwrap();
     assert!(contact(&pair.therapist, &pair.of_client).verified);
     // Labels stay where they were given: the client sees what the therapist calls itself, and no more.
     assert_eq!(contact(&pair.therapist, &pair.of_client).label, "Client in the test");

@@ -39,7 +39,8 @@ fn conversation() -> (Device, Device) {
     therapist.wait_all_delivered(&c);
     client.wait_all_delivered(&t);
     client.client().mark_read(t).unwrap();
-    client.client().set_verified(client.client().contacts().unwrap()[0].id.clone(), true).unwrap();
+    let contact = client.client().contacts().unwrap()[0].id.clone();
+    client.client().verify(contact.clone(), client.client().safety_words(contact).unwrap()).unwrap();
     let _ = therapist.invite("open invite");
     let (ended, _) = therapist.invite("ended");
     therapist.client().end(ended).unwrap();

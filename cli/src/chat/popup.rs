@@ -109,9 +109,12 @@ impl Chat {
         }
         let mut effects = Vec::new();
         let stays = match (&mut popup, key.code) {
-            (Popup::Words { contact, .. }, KeyCode::Char('v' | 'V')) => {
+            (Popup::Words { contact, words }, KeyCode::Char('v' | 'V')) => {
                 let is_verified = self.contacts.iter().any(|known| known.id == *contact && known.verified);
-                effects.push(Effect::SetVerified(contact.clone(), !is_verified));
+                effects.push(match is_verified {
+                    true => Effect::Unverify(contact.clone()),
+                    false => Effect::Verify(contact.clone(), words.clone()),
+                });
                 true
             }
             (Popup::InviteWhom(field), KeyCode::Enter) => {

@@ -86,8 +86,10 @@ pub(crate) enum Effect {
     CancelFile { contact: ContactId, message: MessageId },
     /// Give the safety words.
     Words(ContactId),
-    /// The person compared the safety words, or takes it back.
-    SetVerified(ContactId, bool),
+    /// These safety words were compared, and agree.
+    Verify(ContactId, Vec<String>),
+    /// That is taken back.
+    Unverify(ContactId),
     /// Make an invite for a person of this label.
     Invite(String),
     /// Give the link of an invite that was not used yet.

@@ -188,8 +188,12 @@ impl<T: Fn(Input) + Clone + Send + 'static> Bench<T> {
                 let words = client.safety_words(contact.clone())?;
                 (self.tell)(Input::Words { contact, words });
             }
-            Effect::SetVerified(contact, verified) => {
-                client.set_verified(contact, verified)?;
+            Effect::Verify(contact, words) => {
+                client.verify(contact, words)?;
+                self.are_contacts_stale = true;
+            }
+            Effect::Unverify(contact) => {
+                client.unverify(contact)?;
                 self.are_contacts_stale = true;
             }
             Effect::Invite(label) => {

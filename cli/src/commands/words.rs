@@ -16,8 +16,10 @@ pub(super) fn run(session: &Session, args: &args::Words, output: Output) -> Resu
         Err(ContactError::WrongState) if contact.session.resetting => return Err(Failure::NoWordsYet),
         words => words?,
     };
-    if args.verified || args.not_verified {
-        client.set_verified(contact.id.clone(), args.verified)?;
+    if args.verified {
+        client.verify(contact.id.clone(), words.clone())?;
+    } else if args.not_verified {
+        client.unverify(contact.id.clone())?;
     }
     let contact = client.contact(contact.id)?;
     let record = Words { contact: contact.id, words, verified: contact.verified };

@@ -92,11 +92,11 @@ fn an_unverified_contact_says_so_until_the_words_were_compared() {
 
     assert_eq!(key(&mut chat, KeyCode::F(2)), [Effect::Words("a".into())]);
     let words: Vec<String> = (1..=12).map(|n| format!("word{n}")).collect();
-    chat.update(Input::Words { contact: "a".into(), words });
+    chat.update(Input::Words { contact: "a".into(), words: words.clone() });
     let shown = screen(&mut chat, 100, 24);
     assert!(shown.contains(" 1 word1") && shown.contains("12 word12"), "{shown}");
     assert!(shown.contains("Safety words with Anna"), "{shown}");
-    assert_eq!(key(&mut chat, KeyCode::Char('v')), [Effect::SetVerified("a".into(), true)]);
+    assert_eq!(key(&mut chat, KeyCode::Char('v')), [Effect::Verify("a".into(), words)]);
 
     let verified = Contact { verified: true, ..contact("a", "Anna", ContactState::Paired) };
     chat.update(Input::Contacts { contacts: vec![verified], can_invite: true });
