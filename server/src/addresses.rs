@@ -93,10 +93,11 @@ impl Happened {
         self.0.with(address, |one, two| self.1.wait((*one).min(*two), now).is_zero())
     }
 
-    /// It happened.
+    /// It happened, allowed or not. The debt has a bound: one machine must not lock out all others at its address for
+    /// longer than one costs.
     pub(crate) fn count(&self, address: Address, now: u64) {
         self.0.with(address, |one, two| {
-            let paid = self.1.pay((*one).min(*two), now, 1);
+            let paid = self.1.pay_up_to_a_burst((*one).min(*two), now, 1);
             (*one, *two) = (paid.max(*one), paid.max(*two));
         });
     }
@@ -152,6 +153,17 @@ mod tests {
         let (address, happened) = (hasher().address(ip("192.0.2.1")), Happened::new(rate));
         let now = 5_000_000_000;
         assert_eq!((0..9).filter(|_| happened.admit(address, now)).count(), 3);
+        assert!(!happened.may(address, now) && happened.may(address, now + 1_000_000_000));
+    }
+
+    #[test]
+    fn however_often_it_happened_it_may_again_soon() {
+        let rate = Rate::new(60, Duration::from_secs(60), 3);
+        let (address, happened) = (hasher().address(ip("192.0.2.1")), Happened::new(rate));
+        let now = 5_000_000_000;
+        for _ in 0..10_000 {
+            happened.count(address, now);
+        }
         assert!(!happened.may(address, now) && happened.may(address, now + 1_000_000_000));
     }
 

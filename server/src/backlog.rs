@@ -127,6 +127,12 @@ impl<C: Clone> Backlog<C> {
         self.queue.is_empty() && self.leaving.is_empty()
     }
 
+    /// The hour until which something is held that is on the disk, or on its way there.
+    pub(crate) fn held_until(&self) -> Option<Hour> {
+        let stored = self.queue.iter().filter(|entry| entry.stored != Stored::Unstored);
+        stored.map(|entry| entry.key.expires).max()
+    }
+
     pub(crate) fn has_room(&self, class: SizeClass, quota: Quota) -> bool {
         self.queue.len() < quota.boxes as usize && self.bytes + class.box_len() as u64 <= quota.bytes
     }

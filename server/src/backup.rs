@@ -68,10 +68,19 @@ pub struct KeptFile {
 
 /// The files of a data folder that a backup keeps: the key that links pin, if there is one. Without it, no device would
 /// know the restored relay again.
-#[must_use]
-pub fn kept_files(data: &std::path::Path) -> Vec<KeptFile> {
-    let read = |name: &str| KeptFile::new(name, std::fs::read_to_string(data.join(name)).ok()?).ok();
-    KEPT.into_iter().filter_map(read).collect()
+///
+/// # Errors
+/// [`BackupError::Kept`]: one may be there, and cannot be read.
+pub fn kept_files(data: &std::path::Path) -> Result<Vec<KeptFile>, BackupError> {
+    let mut files = Vec::new();
+    for name in KEPT {
+        match std::fs::read_to_string(data.join(name)) {
+            Ok(text) => files.push(KeptFile { name: name.to_owned(), text }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => return Err(BackupError::Kept { name, source }),
+        }
+    }
+    Ok(files)
 }
 
 /// A name that no kept file may have.

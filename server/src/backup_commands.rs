@@ -4,12 +4,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
 
+use tacit_server::Clock;
 use tacit_server::backup::{self, Backups, Contents, Extras, Restored};
 use tacit_server::control::{AskError, fetch_backup};
-use tacit_server::spool::RedbSpool;
-use tacit_server::{Clock, Enrolments};
 
 use crate::Failure;
 use crate::args::{Backup, Restore};
@@ -40,13 +38,9 @@ pub(crate) fn backup(args: &Backup) -> Result<(), Failure> {
 
 /// The backup of a relay that does not run.
 fn back_up_folder(data: &Path, configuration: Option<&str>, out: &mut File) -> Result<(), Failure> {
-    if !data.is_dir() {
-        return Err(format!("there is no relay's data in {}", data.display()).into());
-    }
-    let (spool, _) = RedbSpool::open(data)?;
-    let files = backup::kept_files(data);
-    let extras = Extras { configuration, files: &files };
-    Backups::of(Arc::new(spool), Enrolments::open(data)?).write(extras, out)?;
+    let backups = Backups::of_folder(data)?;
+    let files = backup::kept_files(data)?;
+    backups.write(Extras { configuration, files: &files }, out)?;
     Ok(())
 }
 

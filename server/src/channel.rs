@@ -27,7 +27,7 @@ const MAX_CLAIMANTS: usize = 16;
 /// What a relay promises and allows, as far as channels are concerned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// Seconds that a box is kept, and that a tombstone stays.
+    /// Seconds that a box is kept, and that a tombstone stays at the least.
     pub(crate) hold: u32,
     /// Milliseconds that a box for an attached end is kept off the disk.
     pub(crate) grace: u64,

@@ -95,8 +95,8 @@ struct Connection<S> {
     opened: Instant,
     heard: Instant,
     asked: bool,
-    /// What came, in bytes, until an end is proven.
-    unproven: Option<usize>,
+    /// What came, in bytes, until an end was proven.
+    unproven: usize,
     pace: Pace,
     /// It sends faster than it may: nothing is read before.
     paused: Option<Instant>,
@@ -174,7 +174,7 @@ where
             opened,
             heard: opened,
             asked: false,
-            unproven: Some(0),
+            unproven: 0,
             pace: Pace::default(),
             paused: None,
         }))
@@ -191,13 +191,14 @@ where
         let mut timer = pin!(sleep_until(self.next_look()));
         loop {
             let more = self.session.collect(&mut self.frames);
+            match (self.guest.is_stranger(), self.session.has_handles()) {
+                (true, true) => self.guest.becomes_device(),
+                (false, false) => self.guest.becomes_stranger(),
+                _ => {}
+            }
             self.write().await?;
             if !finishing && let Some(frame) = self.parked.take_if(|frame| self.session.may_take(frame)) {
                 Box::pin(self.take_frame(frame)).await?;
-            }
-            if self.unproven.is_some() && self.session.has_proven() {
-                self.unproven = None;
-                self.guest.is_no_stranger();
             }
             if !more {
                 self.rest();
@@ -221,6 +222,8 @@ where
                 () = self.session.has_post() => {}
                 () = std::future::ready(()), if more => {}
                 () = &mut timer => {
+                    // Its ends may be gone without a word: it closed their channels itself, say.
+                    self.session.holds_an_end();
                     if wake <= Instant::now() {
                         Box::pin(self.look()).await?;
                     }
@@ -286,9 +289,10 @@ where
         let bytes = message.as_ref().map_or(0, Message::len);
         let pause = self.guest.limits().sent(&mut self.pace, bytes);
         self.paused = (!pause.is_zero()).then(|| self.heard + pause);
-        if let Some(unproven) = &mut self.unproven {
-            *unproven = unproven.saturating_add(bytes);
-            if *unproven > UNPROVEN_BYTES {
+        // Asked for each message: one burst may prove the first end and go on with many others.
+        if !self.session.has_proven() {
+            self.unproven = self.unproven.saturating_add(bytes);
+            if self.unproven > UNPROVEN_BYTES {
                 return Err(End::Close(CloseCode::Policy, "too much came before an end was attached"));
             }
         }
@@ -394,5 +398,98 @@ fn protocol_end(error: &tokio_tungstenite::tungstenite::error::ProtocolError) ->
     match error {
         ProtocolError::ResetWithoutClosingHandshake => End::Gone,
         _ => End::Close(CloseCode::Protocol, "not as WebSocket has it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use tacit_proto::frame::Request;
+    use tokio::io::DuplexStream;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+    use crate::limits::TurnedAway;
+    use crate::session::tests::{Setting, ask, attach};
+
+    type Socket = WebSocketStream<DuplexStream>;
+
+    /// A connection after its handshake, and the device's side of it.
+    async fn connection(
+        setting: &Setting,
+        guest: Guest,
+        stage: &watch::Sender<Stage>,
+    ) -> (Connection<DuplexStream>, Socket) {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let opened = Instant::now();
+        let connection = Connection {
+            socket: WebSocketStream::from_raw_socket(ours, Role::Server, None).await,
+            session: Session::new(Arc::clone(&setting.hub), 16, &guest),
+            config: Arc::new(Config::new("")),
+            stage: stage.subscribe(),
+            guest,
+            served: setting.hub.counters.serve(),
+            frames: Vec::new(),
+            parked: None,
+            opened,
+            heard: opened,
+            asked: false,
+            unproven: 0,
+            pace: Pace::default(),
+            paused: None,
+        };
+        (connection, WebSocketStream::from_raw_socket(theirs, Role::Client, None).await)
+    }
+
+    fn message(request: Request) -> Message {
+        Message::Binary(ToRelay::Request(NonZeroU32::MIN, request).encode())
+    }
+
+    async fn hears(device: &mut Socket, what: impl Fn(&FromRelay) -> bool) {
+        loop {
+            let Message::Binary(bytes) = device.next().await.unwrap().unwrap() else { continue };
+            if what(&FromRelay::decode(bytes).unwrap()) {
+                return;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_in_one_burst_after_the_first_proof_is_no_strangers() {
+        let (setting, (stage, _)) = (Setting::new(|_| {}), watch::channel(Stage::Serving));
+        let guest = || Guest::unlimited(Arc::clone(&setting.limits));
+        let (mut device, _theirs) = connection(&setting, guest(), &stage).await;
+        let (mut stranger, _theirs) = connection(&setting, guest(), &stage).await;
+        let much = Ok(Message::Binary(vec![0; UNPROVEN_BYTES].into()));
+        device.account(&much).unwrap();
+        let right = attach(&device.session, 1, 1);
+        ask(&mut device.session, right).await;
+        device.account(&much).unwrap();
+
+        stranger.account(&much).unwrap();
+        assert!(matches!(stranger.account(&much), Err(End::Close(CloseCode::Policy, _))));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_lost_its_last_end_gives_its_place_to_a_newcomer() {
+        let mut setting = Setting::new(|abuse| abuse.connections = 2);
+        // One place is a device's.
+        setting.guest.becomes_device();
+        let guest = setting.limits.enter(None).unwrap();
+        let (stage, _) = watch::channel(Stage::Serving);
+        let (mut connection, mut device) = connection(&setting, guest, &stage).await;
+        let right = attach(&connection.session, 1, 1);
+        let task = tokio::spawn(async move { connection.serve().await });
+        device.send(message(right)).await.unwrap();
+        hears(&mut device, |frame| matches!(frame, FromRelay::Answer(..))).await;
+        assert_eq!(setting.limits.enter(None).unwrap_err(), TurnedAway::Full);
+
+        let mut other = setting.session();
+        let right = attach(&other, 1, 1);
+        ask(&mut other, right).await;
+        hears(&mut device, |frame| matches!(frame, FromRelay::Event(Event::Superseded(_)))).await;
+        assert!(setting.limits.enter(None).is_ok());
+        task.abort();
     }
 }

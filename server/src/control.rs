@@ -246,9 +246,11 @@ impl Control {
         stream.set_write_timeout(Some(PATIENCE))?;
         let (backups, data) = (self.backups.clone(), self.config.data.clone());
         tokio::task::spawn_blocking(move || {
-            let files = backup::kept_files(&data);
-            let extras = Extras { configuration: configuration.as_deref(), files: &files };
-            match backups.write(extras, stream) {
+            let written = backup::kept_files(&data).and_then(|files| {
+                let extras = Extras { configuration: configuration.as_deref(), files: &files };
+                backups.write(extras, stream)
+            });
+            match written {
                 Ok(_) => tracing::info!("a backup was written"),
                 Err(error) => tracing::warn!(%error, "a backup was not finished"),
             }

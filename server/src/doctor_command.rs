@@ -238,10 +238,12 @@ fn certificate(config: &Config, running: Option<&Status>) -> Option<Finding> {
     let until = match &config.transport {
         Transport::Plain { .. } => return None,
         Transport::Pinned => {
-            let kept = backup::kept_files(&config.data).is_empty();
-            return Some(match kept {
-                true => mind(WHAT, "the relay's own key is not made yet; the relay makes it when it starts"),
-                false => well(WHAT, "none is needed: links pin the relay's own key, which is in every backup"),
+            return Some(match backup::kept_files(&config.data) {
+                Err(error) => bad(WHAT, error.to_string()),
+                Ok(kept) if kept.is_empty() => {
+                    mind(WHAT, "the relay's own key is not made yet; the relay makes it when it starts")
+                }
+                Ok(_) => well(WHAT, "none is needed: links pin the relay's own key, which is in every backup"),
             });
         }
         Transport::Files { certificate, private_key } => {

@@ -77,7 +77,19 @@ impl Hub {
             return was_good;
         }
         let hub = Arc::clone(self);
-        let offer = tokio::task::spawn_blocking(move || hub.enrolments.find(&code)).await.ok().flatten();
+        let found = match tokio::task::spawn_blocking(move || hub.enrolments.find(&code)).await {
+            Ok(found) => found,
+            Err(failed) => Err(failed.into()),
+        };
+        let offer = match found {
+            Ok(offer) => offer,
+            Err(error) => {
+                // Not `NoPermit`: the device would throw away a link that is good.
+                tracing::error!(%error, "an enrolment could not be read; its device tries again");
+                self.refuse(&asker, Refusal::Busy);
+                return true;
+            }
+        };
         match offer.filter(|offer| offer.expires > self.now().unix) {
             None => {
                 self.refuse(&asker, Refusal::NoPermit);

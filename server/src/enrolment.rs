@@ -63,8 +63,11 @@ impl Enrolments {
         fs::File::open(&self.folder)?.sync_all()
     }
 
-    /// The offer under a code. `None` if there is none, or none that can be read.
-    pub(crate) fn find(&self, code: &EnrolCodeHash) -> Option<Offer> {
+    /// The offer under a code. `None` if there is none, or none that makes sense.
+    ///
+    /// # Errors
+    /// What the file system says: there may be one.
+    pub(crate) fn find(&self, code: &EnrolCodeHash) -> io::Result<Option<Offer>> {
         read(&self.path(code))
     }
 
@@ -82,7 +85,10 @@ impl Enrolments {
     /// # Errors
     /// What the file system says.
     pub fn open_offers(&self) -> io::Result<Vec<(EnrolCodeHash, Offer)>> {
-        let mut offers: Vec<_> = self.codes()?.into_iter().filter_map(|code| Some((code, self.find(&code)?))).collect();
+        let mut offers = Vec::new();
+        for code in self.codes()? {
+            offers.extend(self.find(&code)?.map(|offer| (code, offer)));
+        }
         offers.sort_unstable_by_key(|(code, _)| *code);
         Ok(offers)
     }
@@ -118,7 +124,9 @@ impl Enrolments {
     /// Removes the offers that expired, and those whose code `is_spent`: the relay ended between the two steps.
     pub(crate) fn tidy(&self, unix: u64, is_spent: impl Fn(&EnrolCodeHash) -> bool) -> io::Result<()> {
         for code in self.codes()? {
-            if is_spent(&code) || self.find(&code).is_some_and(|offer| offer.expires <= unix) {
+            // One that cannot be read now is looked at the next time.
+            let is_expired = || matches!(self.find(&code), Ok(Some(offer)) if offer.expires <= unix);
+            if is_spent(&code) || is_expired() {
                 self.remove(&code);
             }
         }
@@ -126,9 +134,17 @@ impl Enrolments {
     }
 }
 
-fn read(path: &Path) -> Option<Offer> {
-    let text = fs::read_to_string(path).ok()?;
-    toml::from_str(&text).inspect_err(|_| tracing::warn!("an enrolment's file is damaged; make a new one")).ok()
+fn read(path: &Path) -> io::Result<Option<Offer>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let offer: Option<Offer> = std::str::from_utf8(&bytes).ok().and_then(|text| toml::from_str(text).ok());
+    if offer.is_none() {
+        tracing::warn!("an enrolment's file is damaged; make a new one");
+    }
+    Ok(offer)
 }
 
 /// Makes a folder that only its owner may read, with all above it.
@@ -199,8 +215,8 @@ mod tests {
         assert!(enrolments.is_empty().unwrap());
         enrolments.add(&code.hash(), offer(100)).unwrap();
         assert!(!enrolments.is_empty().unwrap());
-        assert_eq!(enrolments.find(&code.hash()), Some(offer(100)));
-        assert_eq!(enrolments.find(&other.hash()), None);
+        assert_eq!(enrolments.find(&code.hash()).unwrap(), Some(offer(100)));
+        assert_eq!(enrolments.find(&other.hash()).unwrap(), None);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -221,7 +237,7 @@ mod tests {
             enrolments.add(code, offer(expires)).unwrap();
         }
         enrolments.tidy(100, |code| *code == codes[2]).unwrap();
-        let left: Vec<bool> = codes.iter().map(|code| enrolments.find(code).is_some()).collect();
+        let left: Vec<bool> = codes.iter().map(|code| enrolments.find(code).unwrap().is_some()).collect();
         assert_eq!(left, [false, true, false]);
     }
 
@@ -244,7 +260,23 @@ mod tests {
         let code = EnrolCode::from_bytes([1; 32]).hash();
         for text in ["", "permits = 0\nexpires = 5", "permits = 5", "permits = 5\nexpires = 5\nmore = 1"] {
             fs::write(enrolments.path(&code), text).unwrap();
-            assert_eq!(enrolments.find(&code), None, "{text}");
+            assert_eq!(enrolments.find(&code).unwrap(), None, "{text}");
         }
+        fs::write(enrolments.path(&code), [0xff]).unwrap();
+        assert_eq!(enrolments.find(&code).unwrap(), None, "no text");
+    }
+
+    #[test]
+    fn an_offer_that_cannot_be_read_now_is_not_taken_for_none() {
+        let data = tempfile::tempdir().unwrap();
+        let enrolments = Enrolments::open(data.path()).unwrap();
+        let [unreadable, expired] = [1, 2].map(|number| EnrolCode::from_bytes([number; 32]).hash());
+        fs::create_dir(enrolments.path(&unreadable)).unwrap();
+        enrolments.add(&expired, offer(5)).unwrap();
+        assert!(enrolments.find(&unreadable).is_err());
+        assert!(enrolments.open_offers().is_err() && enrolments.is_empty().is_err());
+        enrolments.tidy(100, |_| false).unwrap();
+        assert_eq!(enrolments.find(&expired).unwrap(), None, "the others are tidied");
+        assert!(enrolments.path(&unreadable).exists());
     }
 }

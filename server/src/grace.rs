@@ -1,6 +1,7 @@
 //! The graces that run: when the boxes of which end are due to go to disk.
 //!
-//! One queue and one task for all of them: every grace is equally long, so they end in the order in which they began.
+//! One queue and one task for all of them. Nearly all graces are equally long, so they end in the order in which they
+//! began.
 
 use std::collections::VecDeque;
 
@@ -20,8 +21,10 @@ pub(crate) struct Graces {
 impl Graces {
     pub(crate) fn add(&self, of: EndOf, at: u64) {
         let mut running = lock(&self.running);
-        running.push_back((at, of));
-        if running.len() == 1 {
+        // At the back, but for those behind a disk that could not be read: it is left alone for longer than a grace.
+        let place = running.partition_point(|(other, _)| *other <= at);
+        running.insert(place, (at, of));
+        if place == 0 {
             self.first.notify_one();
         }
     }
@@ -51,11 +54,36 @@ pub(crate) async fn run(hub: &Hub) {
     let mut scratch = Scratch::default();
     loop {
         let at = hub.graces.next_end().await;
-        tokio::time::sleep(hub.clock().until(at)).await;
+        tokio::select! {
+            () = tokio::time::sleep(hub.clock().until(at)) => {}
+            // Another one may end before it.
+            () = hub.graces.first.notified() => {}
+        }
         while let Some(of) = hub.graces.pop_due(hub.now().millis) {
             hub.grace_over(&mut scratch, of);
         }
         // A long queue of graces must not keep connections from being served.
         tokio::task::yield_now().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tacit_proto::{ChannelId, End};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_longer_grace_holds_up_no_shorter_one() {
+        let graces = Graces::default();
+        let [long, short] = [End::A, End::B].map(|end| EndOf { channel: ChannelId::from_bytes([1; 16]), end });
+        graces.add(long, 1_000);
+        graces.first.notified().await;
+        graces.add(short, 250);
+        // Whoever waits for the longer one is told.
+        graces.first.notified().await;
+        assert_eq!(graces.next_end().await, 250);
+        assert_eq!([graces.pop_due(999), graces.pop_due(999)], [Some(short), None]);
+        assert_eq!(graces.pop_due(1_000), Some(long));
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! The number of places is fixed, and no queue forms before them: when all are taken, a newcomer takes the place of the
 //! stranger that has been here longest. A flood then shortens the time that strangers have, to the number of their places
-//! over its rate, instead of locking everybody out; a device needs a fraction of a second. Connections with a proven end
-//! are never put out.
+//! over its rate, instead of locking everybody out; a device needs a fraction of a second. Connections that hold an end
+//! are never put out. Those that lost their last one are strangers again, as if they had just come: an end is held by one
+//! connection at a time, so whoever has one end cannot fill the relay with it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -55,8 +56,17 @@ pub(crate) struct Limits {
 struct Places {
     taken: usize,
     next: u64,
-    /// Those that have proven nothing, the longest here first. The handle comes with the task.
+    /// Those that hold no end, the longest here first. The handle comes with the task.
     strangers: BTreeMap<u64, Option<AbortHandle>>,
+    /// Those that hold one.
+    devices: BTreeMap<u64, Option<AbortHandle>>,
+}
+
+impl Places {
+    const fn draw(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
 }
 
 impl Limits {
@@ -78,7 +88,7 @@ impl Limits {
 
     /// A place for a connection. None is given beyond the limits of its address; without one, only places count.
     pub(crate) fn enter(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Guest, TurnedAway> {
-        let mut guest = Guest { limits: Arc::clone(self), place: None, address: None };
+        let mut guest = Guest::unlimited(Arc::clone(self));
         if let Some(ip) = ip {
             guest.comes_from(ip)?;
         }
@@ -91,8 +101,7 @@ impl Limits {
             }
         }
         places.taken += 1;
-        let place = places.next;
-        places.next += 1;
+        let place = places.draw();
         places.strangers.insert(place, None);
         guest.place = Some(place);
         Ok(guest)
@@ -100,8 +109,9 @@ impl Limits {
 
     /// The task of a connection, by which it is put out if it has to give way.
     pub(crate) fn put_out_by(&self, place: u64, task: AbortHandle) {
-        // It may have ended, or proven an end, already.
-        if let Some(handle) = lock(&self.places).strangers.get_mut(&place) {
+        let places = &mut *lock(&self.places);
+        // It may have ended already.
+        if let Some(handle) = places.strangers.get_mut(&place).or_else(|| places.devices.get_mut(&place)) {
             *handle = Some(task);
         }
     }
@@ -170,12 +180,13 @@ pub(crate) struct Guest {
     limits: Arc<Limits>,
     place: Option<u64>,
     address: Option<Address>,
+    is_stranger: bool,
 }
 
 impl Guest {
     /// A connection that no limit of number or address is for: the caller brought its own stream.
     pub(crate) const fn unlimited(limits: Arc<Limits>) -> Self {
-        Self { limits, place: None, address: None }
+        Self { limits, place: None, address: None, is_stranger: true }
     }
 
     pub(crate) const fn limits(&self) -> &Arc<Limits> {
@@ -204,10 +215,32 @@ impl Guest {
         Ok(())
     }
 
-    /// It has proven an end, and is never put out from now on.
-    pub(crate) fn is_no_stranger(&self) {
+    pub(crate) const fn is_stranger(&self) -> bool {
+        self.is_stranger
+    }
+
+    /// It holds an end, and is not put out while it does.
+    pub(crate) fn becomes_device(&mut self) {
+        self.is_stranger = false;
         if let Some(place) = self.place {
-            lock(&self.limits.places).strangers.remove(&place);
+            let places = &mut *lock(&self.limits.places);
+            // It may have given way just now.
+            if let Some(task) = places.strangers.remove(&place) {
+                places.devices.insert(place, task);
+            }
+        }
+    }
+
+    /// It holds no end any more: it is a stranger that just came.
+    pub(crate) fn becomes_stranger(&mut self) {
+        self.is_stranger = true;
+        if let Some(place) = self.place {
+            let places = &mut *lock(&self.limits.places);
+            if let Some(task) = places.devices.remove(&place) {
+                let place = places.draw();
+                places.strangers.insert(place, task);
+                self.place = Some(place);
+            }
         }
     }
 }
@@ -221,6 +254,7 @@ impl Drop for Guest {
             let mut places = lock(&self.limits.places);
             places.taken -= 1;
             places.strangers.remove(&place);
+            places.devices.remove(&place);
         }
     }
 }
@@ -264,14 +298,14 @@ mod tests {
     async fn a_newcomer_takes_the_oldest_strangers_place_and_nobody_elses() {
         let limits = limits(|abuse| abuse.connections = 3);
         let enter = || {
-            let guest = limits.enter(None)?;
+            let mut guest = limits.enter(None)?;
             let place = guest.place().unwrap();
             let (proven, mut is_proven) = tokio::sync::watch::channel(false);
             let task = tokio::spawn(async move {
                 while !*is_proven.borrow_and_update() {
                     is_proven.changed().await.unwrap();
                 }
-                guest.is_no_stranger();
+                guest.becomes_device();
                 std::future::pending::<()>().await;
             });
             limits.put_out_by(place, task.abort_handle());
@@ -297,6 +331,31 @@ mod tests {
         third.1.abort();
         assert!(third.1.await.unwrap_err().is_cancelled());
         assert!(enter().is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_lost_its_last_end_gives_way_to_newcomers_after_older_strangers() {
+        let limits = limits(|abuse| abuse.connections = 2);
+        let mut device = limits.enter(None).unwrap();
+        let task = tokio::spawn(std::future::pending::<()>());
+        limits.put_out_by(device.place().unwrap(), task.abort_handle());
+        device.becomes_device();
+        let older = limits.enter(None).unwrap();
+        device.becomes_stranger();
+        let newcomer = limits.enter(None).unwrap();
+        assert!(lock(&limits.places).strangers.contains_key(&device.place().unwrap()), "the older one gave way");
+        drop(older);
+        // Attached again, it is safe again: the newcomer gives way.
+        device.becomes_device();
+        let _next = limits.enter(None).unwrap();
+        assert!(!lock(&limits.places).strangers.contains_key(&newcomer.place().unwrap()));
+        device.becomes_stranger();
+        let _guests = [limits.enter(None).unwrap(), limits.enter(None).unwrap()];
+        assert!(task.await.unwrap_err().is_cancelled());
+        let mut last = limits.enter(None).unwrap();
+        last.becomes_device();
+        drop(last);
+        assert!(lock(&limits.places).devices.is_empty());
     }
 
     #[test]

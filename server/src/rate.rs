@@ -54,6 +54,12 @@ impl Rate {
     pub(crate) fn pay(self, paid: Paid, now: u64, count: u32) -> Paid {
         paid.max(now).saturating_add(self.price.saturating_mul(count.into()))
     }
+
+    /// As [`pay`](Self::pay), but however many happened, no more is owed than after a full burst.
+    #[must_use]
+    pub(crate) fn pay_up_to_a_burst(self, paid: Paid, now: u64, count: u32) -> Paid {
+        self.pay(paid, now, count).min(now.saturating_add(self.credit).saturating_add(self.price))
+    }
 }
 
 #[cfg(test)]
@@ -82,6 +88,14 @@ mod tests {
         let paid = rate.pay(0, SECOND, 500);
         assert_eq!(rate.wait(paid, SECOND), Duration::from_millis(500));
         assert_eq!(rate.wait(paid, SECOND + SECOND / 2), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_debt_up_to_a_burst_is_paid_in_the_time_of_one() {
+        let rate = Rate::new(60, Duration::from_secs(60), 5);
+        let paid = rate.pay_up_to_a_burst(0, SECOND, 1_000_000);
+        assert_eq!(rate.wait(paid, SECOND), Duration::from_secs(1));
+        assert_eq!(paid, (0..5).fold(0, |paid, _| rate.pay(paid, SECOND, 1)), "that of a full burst");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use tacit_proto::frame::{
-    Answer, AttachItem, Attached, FromRelay, Handle, Refusal, Request, RequestId, ToRelay, Window,
+    Answer, AttachItem, Attached, Event, FromRelay, Handle, Refusal, Request, RequestId, ToRelay, Window,
 };
 use tacit_proto::{Challenge, Command, EndOf, EndPublic, Proof, RelaySessionKey, SealedBox};
 
@@ -78,6 +78,22 @@ impl Session {
         self.has_proven
     }
 
+    /// Whether it holds an end, as far as it was told.
+    pub(crate) fn has_handles(&self) -> bool {
+        !self.handles.is_empty()
+    }
+
+    /// Whether it holds an end, now. Forgets the dead handles that it comes across before the first live one.
+    pub(crate) fn holds_an_end(&mut self) -> bool {
+        while let Some((handle, of)) = self.handles.iter().next().map(|(handle, of)| (*handle, *of)) {
+            if self.hub.is_attached(of, &self.attachment(handle)) {
+                return true;
+            }
+            self.handles.remove(&handle);
+        }
+        false
+    }
+
     /// Whether a frame may be taken now. Acks always may: what others have in flight may wait for them.
     pub(crate) const fn may_take(&self, frame: &ToRelay) -> bool {
         matches!(frame, ToRelay::Ack { .. }) || self.in_flight < self.most_in_flight
@@ -101,8 +117,15 @@ impl Session {
     /// Moves what there is to write into `frames`, within the budget. Returns whether there is more.
     pub(crate) fn collect(&mut self, frames: &mut Vec<FromRelay>) -> bool {
         self.mailbox.take(frames, &mut self.ready);
-        let answers = frames.iter().filter(|frame| matches!(frame, FromRelay::Answer(..))).count();
-        self.in_flight = self.in_flight.saturating_sub(answers);
+        for frame in &*frames {
+            match frame {
+                FromRelay::Answer(..) => self.in_flight = self.in_flight.saturating_sub(1),
+                FromRelay::Event(Event::Superseded(handle)) => {
+                    self.handles.remove(handle);
+                }
+                FromRelay::Event(_) => {}
+            }
+        }
         let mut budget = WRITE_BUDGET;
         for _ in 0..self.ready.len() {
             if budget == 0 {
@@ -218,7 +241,7 @@ impl Session {
     fn attach_one(&mut self, item: &AttachItem, window: Window) -> Result<Attached, Refusal> {
         let keys = self.hub.keys(item.of);
         let proven = proven::check(&self.key, &keys, item.of, &Command::Attach, &item.proof);
-        self.guessed(proven.is_some());
+        self.proved(proven.is_some());
         let proven = proven.ok_or(Refusal::NotAllowed)?;
         if self.handles.len() >= MAX_HANDLES {
             self.forget_dead_handles();
@@ -244,10 +267,18 @@ impl Session {
         self.limits.proofs(1, self.has_proven).await;
         let (keys, at) = (self.hub.keys(of), self.attachment(handle));
         let proven = proven::check(&self.key, &keys, of, &Command::Rekey(&new_key), proof);
-        self.guessed(proven.is_some());
+        self.proved(proven.is_some());
         match proven {
             Some(proven) => self.hub.rekey(&mut self.scratch, &proven, at, new_key, asker),
             None => self.hub.refuse(&asker, Refusal::NotAllowed),
+        }
+    }
+
+    /// Wrong proofs of a device that holds an end are no guesses, and others at its address must not pay for them. How
+    /// many of them are checked has a bound of its own.
+    fn proved(&self, was_right: bool) {
+        if !self.has_proven {
+            self.guessed(was_right);
         }
     }
 
@@ -274,5 +305,134 @@ impl Drop for Session {
             let at = self.attachment(handle);
             self.hub.detach(&mut self.scratch, of, &at);
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::fs;
+    use std::net::IpAddr;
+    use std::num::NonZeroU32;
+
+    use tacit_proto::{ChannelId, End, EndKey, EnrolCode};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::backlog::Quota;
+    use crate::channel::Rules;
+    use crate::reader::LoadQueue;
+    use crate::spool::{Change, ChannelRow, EndRow, Phase, Spool};
+    use crate::testing::MemorySpool;
+    use crate::{Abuse, Clock, Config, Enrolments};
+
+    pub(crate) const A: EndOf = EndOf { channel: ChannelId::from_bytes([1; 16]), end: End::A };
+    const WINDOW: Window = Window { boxes: NonZeroU32::MAX, bytes: u32::MAX };
+
+    fn key(number: u8) -> EndKey {
+        EndKey::from_secret_bytes([number; 32])
+    }
+
+    /// A relay with one channel, whose end A has key 1.
+    pub(crate) struct Setting {
+        pub(crate) hub: Arc<Hub>,
+        pub(crate) limits: Arc<Limits>,
+        pub(crate) guest: Guest,
+        data: TempDir,
+    }
+
+    impl Setting {
+        pub(crate) fn new(change: impl FnOnce(&mut Abuse)) -> Self {
+            let rules =
+                Rules { hold: 24 * 3_600, grace: 0, window: WINDOW, quota: Quota { boxes: 8, bytes: u64::MAX } };
+            let end = |number, spent_invite| EndRow { key: key(number).public(), spent_invite };
+            let (a, b) = (end(1, None), end(2, Some(key(3).public())));
+            let spool = MemorySpool::default();
+            let row = ChannelRow { a, b, phase: Phase::Claimed, invite_tried: false };
+            spool.commit(&[Change::PutChannel(A.channel, row)]).unwrap();
+            let data = tempfile::tempdir().unwrap();
+            let enrolments = Enrolments::open(data.path()).unwrap();
+            let (loads, _) = LoadQueue::new();
+            let hub = Arc::new(Hub::new(rules, Clock::default(), spool.recovered(), enrolments, loads));
+            let mut abuse = Config::new("").abuse;
+            change(&mut abuse);
+            let limits = Arc::new(Limits::new(abuse));
+            let guest = limits.enter(Some(IpAddr::from([192, 0, 2, 1]))).unwrap();
+            Self { hub, limits, guest, data }
+        }
+
+        pub(crate) fn session(&self) -> Session {
+            Session::new(Arc::clone(&self.hub), 16, &self.guest)
+        }
+
+        fn may_guess(&self) -> bool {
+            self.limits.may_guess(self.guest.address())
+        }
+    }
+
+    pub(crate) async fn ask(session: &mut Session, request: Request) -> FromRelay {
+        session.take(ToRelay::Request(NonZeroU32::MIN, request)).await.unwrap();
+        let mut frames = Vec::new();
+        session.collect(&mut frames);
+        frames.remove(0)
+    }
+
+    /// Attaches end A, under the key with that number, so many times.
+    pub(crate) fn attach(session: &Session, number: u8, times: usize) -> Request {
+        let proof = key(number).prove(session.challenge(), &A, &Command::Attach).unwrap();
+        Request::Attach { items: vec![AttachItem { of: A, proof }; times], window: WINDOW }
+    }
+
+    #[tokio::test]
+    async fn wrong_proofs_of_a_device_that_holds_an_end_are_no_guesses() {
+        let setting = Setting::new(|abuse| abuse.guesses_per_hour = 4);
+        let mut session = setting.session();
+        let right = attach(&session, 1, 1);
+        ask(&mut session, right).await;
+        assert!(session.has_proven());
+        let wrong = attach(&session, 9, 8);
+        ask(&mut session, wrong).await;
+        assert!(setting.may_guess());
+
+        let mut stranger = setting.session();
+        let wrong = attach(&stranger, 9, 8);
+        ask(&mut stranger, wrong).await;
+        assert!(!setting.may_guess(), "a stranger's are");
+    }
+
+    #[tokio::test]
+    async fn a_session_knows_when_it_lost_its_last_end() {
+        let setting = Setting::new(|_| {});
+        let (mut first, mut second) = (setting.session(), setting.session());
+        for session in [&mut first, &mut second] {
+            let attach = attach(session, 1, 1);
+            ask(session, attach).await;
+            assert!(session.has_handles() && session.holds_an_end());
+        }
+        first.collect(&mut Vec::new());
+        assert!(!first.has_handles() && first.has_proven(), "it was superseded, and told so");
+
+        let at = second.attachment(Handle(1));
+        setting.hub.detach(&mut Scratch::default(), A, &at);
+        assert!(second.has_handles(), "of this it is not told");
+        assert!(!second.holds_an_end() && !second.has_handles());
+    }
+
+    #[tokio::test]
+    async fn a_code_that_cannot_be_read_now_is_busy_and_no_wrong_guess() {
+        let setting = Setting::new(|abuse| abuse.guesses_per_hour = 1);
+        let code = EnrolCode::from_bytes([5; 32]);
+        let path = setting.data.path().join("enrolments").join(hex::encode(code.hash().as_bytes()));
+        // A folder in a file's place cannot be read, as a file cannot on a disk that fails.
+        fs::create_dir(&path).unwrap();
+        let mut session = setting.session();
+        let enrol = Request::Enrol { code: code.clone(), permit_hashes: Vec::new() };
+        let busy = FromRelay::Answer(NonZeroU32::MIN, Answer::Refused(Refusal::Busy));
+        assert_eq!(ask(&mut session, enrol.clone()).await, busy);
+        assert!(setting.may_guess());
+
+        fs::remove_dir(&path).unwrap();
+        let no_permit = FromRelay::Answer(NonZeroU32::MIN, Answer::Refused(Refusal::NoPermit));
+        assert_eq!(ask(&mut session, enrol).await, no_permit);
+        assert!(!setting.may_guess());
     }
 }

@@ -260,6 +260,34 @@ fn names_that_lead_elsewhere_are_no_kept_files() {
     assert!(KeptFile::new("relay-key_1.pem", "").is_ok());
 }
 
+#[test]
+fn a_folder_without_a_relays_data_is_not_backed_up_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |data: &Path| matches!(Backups::of_folder(data), Err(BackupError::Spool(SpoolError::NoSpool)));
+    assert!(refused(folder.path()) && refused(&folder.path().join("missing")));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    fs::write(folder.path().join("spool.redb"), []).unwrap();
+    assert!(refused(folder.path()), "an empty file is no spool");
+
+    let Setting { spool, backups, data } = Setting::new();
+    let before = backups.write(Extras::default(), io::sink()).unwrap();
+    drop((spool, backups));
+    let after = Backups::of_folder(data.path()).unwrap().write(Extras::default(), io::sink()).unwrap();
+    assert_eq!(after, before);
+}
+
+#[test]
+fn a_kept_file_that_cannot_be_read_is_not_taken_for_none() {
+    let data = tempfile::tempdir().unwrap();
+    assert_eq!(kept_files(data.path()).unwrap(), []);
+    // A folder in its place cannot be read, as the file cannot on a disk that fails.
+    fs::create_dir(data.path().join("relay.key")).unwrap();
+    assert!(matches!(kept_files(data.path()), Err(BackupError::Kept { name: "relay.key", .. })));
+    fs::remove_dir(data.path().join("relay.key")).unwrap();
+    fs::write(data.path().join("relay.key"), "a key\n").unwrap();
+    assert_eq!(kept_files(data.path()).unwrap(), [KeptFile::new("relay.key", "a key\n").unwrap()]);
+}
+
 /// A disk that is full after so many bytes.
 struct Short(usize);
 

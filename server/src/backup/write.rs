@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::lines::{FileLine, Head, Line, Tally, VERSION};
 use super::{Contents, KeptFile};
 use crate::Enrolments;
-use crate::spool::{Spool, SpoolError};
+use crate::spool::{DataDir, RedbSpool, Spool, SpoolError};
 
 /// What a relay's backup is made from.
 #[derive(Clone)]
@@ -34,6 +35,16 @@ pub enum BackupError {
     /// The folder of open enrolments.
     #[error("the open enrolments cannot be read: {0}; check the data folder")]
     Enrolments(io::Error),
+    /// A file of the data folder that belongs in it.
+    #[error(
+        "{name} cannot be read: {source}; no device would know the restored relay without it; check the data folder"
+    )]
+    Kept {
+        /// Its name.
+        name: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
     /// Where the backup goes.
     #[error("the backup cannot be written: {0}; give another place, or free some space")]
     Write(#[from] io::Error),
@@ -44,6 +55,16 @@ impl Backups {
     #[must_use]
     pub fn of(spool: Arc<dyn Spool>, enrolments: Enrolments) -> Self {
         Self { spool, enrolments }
+    }
+
+    /// Backups of the relay whose data folder this is, and which does not run.
+    ///
+    /// # Errors
+    /// [`BackupError::Spool`] with [`SpoolError::NoSpool`] if no relay's data is there; nothing is made then.
+    pub fn of_folder(data: &Path) -> Result<Self, BackupError> {
+        let (spool, _) = RedbSpool::open_on(DataDir::open_existing(data)?)?;
+        let enrolments = Enrolments::open(data).map_err(BackupError::Enrolments)?;
+        Ok(Self::of(Arc::new(spool), enrolments))
     }
 
     /// Writes a backup, as of one moment; a row at a time is in memory. Blocking: not to be called from async code.

@@ -197,10 +197,18 @@ impl<C: Clone + PartialEq> Channel<C> {
         self.rows.in_flight = Some(Box::new(change));
     }
 
+    /// A tombstone stays for one hold, and for as long as a box behind it: that may have been accepted while the
+    /// operator's hold was longer.
+    fn tombstone(&self, cx: &Context<'_, C>, by: Option<End>) -> Phase {
+        let kept = by.filter(|_| self.was_claimed()).map(End::other);
+        let held = kept.and_then(|end| self.end(end).backlog.held_until());
+        let hold = cx.now.hour_after(cx.rules.hold);
+        Phase::Closed { by, forget: held.map_or(hold, |held| held.max(hold)) }
+    }
+
     /// Hands a change to the committer, or answers at once why not.
     fn start(&mut self, cx: &mut Context<'_, C>, change: RowChange<C>) {
         let mut row = self.row();
-        let tombstone = |by| Phase::Closed { by, forget: cx.now.hour_after(cx.rules.hold) };
         match change {
             RowChange::Rekey { end, ref at, old_key, new_key, ref asker } => {
                 let claims = self.is_claimant(end, at);
@@ -227,13 +235,13 @@ impl<C: Clone + PartialEq> Channel<C> {
                 if let Phase::Closed { .. } = self.phase {
                     return self.start(cx, RowChange::Forget { asker: Some(asker.clone()), handed_over: false });
                 }
-                row.phase = tombstone(Some(end));
+                row.phase = self.tombstone(cx, Some(end));
             }
             RowChange::Expire => {
                 if !matches!(self.phase, Phase::Unclaimed { .. }) {
                     return;
                 }
-                row.phase = tombstone(None);
+                row.phase = self.tombstone(cx, None);
             }
             RowChange::Forget { .. } => {
                 self.purge(cx, End::A);
@@ -290,7 +298,7 @@ impl<C: Clone + PartialEq> Channel<C> {
                 }
             }
             RowChange::Close { end, asker, .. } => {
-                self.phase = Phase::Closed { by: Some(end), forget: cx.now.hour_after(cx.rules.hold) };
+                self.phase = self.tombstone(cx, Some(end));
                 answer(cx, asker, Answer::Done);
                 self.drop_live(end);
                 self.purge_what_was_closed(cx);
@@ -298,7 +306,7 @@ impl<C: Clone + PartialEq> Channel<C> {
                 self.call(cx, end.other());
             }
             RowChange::Expire => {
-                self.phase = Phase::Closed { by: None, forget: cx.now.hour_after(cx.rules.hold) };
+                self.phase = self.tombstone(cx, None);
                 self.purge_what_was_closed(cx);
                 self.dismiss_claimants(cx);
                 self.call(cx, End::A);

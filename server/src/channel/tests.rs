@@ -452,7 +452,27 @@ fn a_disk_that_cannot_be_read_now_is_asked_again() {
     rig.loads.clear();
     rig.ready.clear();
     rig.with(|channel, cx| channel.loaded(cx, End::B, (1, 1), Err(SpoolError::Write("EIO".to_owned()))));
-    rig.elapse(GRACE);
+    rig.elapse(1_000);
     rig.pull_all();
     assert_eq!(rig.boxes(20), [(1, 1)]);
+}
+
+#[test]
+fn a_disk_that_cannot_be_read_is_asked_again_once_a_second_even_without_a_grace() {
+    let mut rig = Rig::claimed();
+    rig.rules.grace = 0;
+    rig.attach(End::A, 1, 10).unwrap();
+    rig.send(End::A, 10, 1, 1);
+    rig.commit_all();
+    rig.attach(End::B, 3, 20).unwrap();
+    for _ in 0..3 {
+        rig.pull(End::B, 20, usize::MAX);
+        rig.ready.clear();
+        assert_eq!(rig.loads.drain(..).count(), 1);
+        rig.with(|channel, cx| channel.loaded(cx, End::B, (1, 1), Err(SpoolError::Read("EIO".to_owned()))));
+        rig.elapse(999);
+        assert!(rig.ready.is_empty());
+        rig.elapse(1);
+        assert!(!rig.ready.is_empty());
+    }
 }

@@ -8,6 +8,9 @@ use crate::backlog::{Next, Sender};
 use crate::effect::{Asker, Attachment, Effect};
 use crate::spool::{Phase, SpoolError};
 
+/// Least milliseconds until boxes that could not be read back are asked for again.
+const LOAD_AGAIN: u64 = 1_000;
+
 impl<C: Clone + PartialEq> Channel<C> {
     // Sending.
 
@@ -76,7 +79,7 @@ impl<C: Clone + PartialEq> Channel<C> {
         backlog.grace_ran_out();
         backlog.append(of, cx.now, cx.rules.hold, false, cx.fx);
         backlog.run_grace(of, cx.fx);
-        // A load that failed is tried again after the same time.
+        // A load may have failed, and is tried again now.
         if backlog.has_undelivered() {
             self.call(cx, end);
         }
@@ -218,10 +221,10 @@ impl<C: Clone + PartialEq> Channel<C> {
                 backlog.give_up(of, from, cx.fx);
                 self.shrunk(cx, end);
             }
-            // The disk may recover: ask again later.
+            // The disk may recover: ask again later, and not all the time, whatever the grace.
             Err(_) => {
                 backlog.loaded(Vec::new());
-                cx.fx.push(Effect::Grace { of, at: cx.now.millis + cx.rules.grace });
+                cx.fx.push(Effect::Grace { of, at: cx.now.millis + cx.rules.grace.max(LOAD_AGAIN) });
                 return;
             }
         }

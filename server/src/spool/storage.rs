@@ -73,7 +73,8 @@ impl DataDir {
     /// # Errors
     /// [`SpoolError::NoSpool`] if it has none; otherwise as [`open`](Self::open).
     pub fn open_existing(dir: &Path) -> Result<Self, SpoolError> {
-        match dir.join(DATABASE).is_file() {
+        // An empty file is no spool: nothing was ever written to it.
+        match fs::metadata(dir.join(DATABASE)).is_ok_and(|file| file.is_file() && file.len() > 0) {
             true => Self::open(dir),
             false => Err(SpoolError::NoSpool),
         }

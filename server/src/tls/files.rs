@@ -47,14 +47,18 @@ pub enum FilesError {
 /// # Errors
 /// [`FilesError`], which says what to do.
 pub fn check_files(certificate: &Path, private_key: &Path) -> Result<Validity, FilesError> {
-    let (_, read) = read(certificate, private_key)?;
+    let (_, read) = read(certificate, private_key, SystemTime::now())?;
     Ok(read?.validity())
 }
 
 type Digests = [[u8; 32]; 2];
 
 /// What the two files hold now, and a digest of it by which a change shows.
-fn read(certificate: &Path, private_key: &Path) -> Result<(Digests, Result<Certificate, FilesError>), FilesError> {
+fn read(
+    certificate: &Path,
+    private_key: &Path,
+    now: SystemTime,
+) -> Result<(Digests, Result<Certificate, FilesError>), FilesError> {
     let bytes = |file: &Path| {
         let unreadable = |source| FilesError::Unreadable { file: file.to_owned(), source };
         fs::read(file).map(Zeroizing::new).map_err(unreadable)
@@ -62,8 +66,8 @@ fn read(certificate: &Path, private_key: &Path) -> Result<(Digests, Result<Certi
     let (chain, key) = (bytes(certificate)?, bytes(private_key)?);
     let digests = [Sha256::digest(&*chain).into(), Sha256::digest(&*key).into()];
     let unusable = |source| FilesError::Unusable { file: certificate.to_owned(), source };
-    let checked = Certificate::from_pem(&chain, &key)
-        .and_then(|certificate| certificate.check_time(SystemTime::now()).map(|()| certificate));
+    let checked =
+        Certificate::from_pem(&chain, &key).and_then(|certificate| certificate.check_time(now).map(|()| certificate));
     Ok((digests, checked.map_err(unusable)))
 }
 
@@ -82,6 +86,8 @@ pub(super) struct Files {
 struct Last {
     /// None: they could not be read.
     seen: Option<Digests>,
+    /// What is not valid yet, and was said to be so. It is looked at again until it is.
+    early: Option<Digests>,
     warned: Option<SystemTime>,
 }
 
@@ -92,13 +98,13 @@ impl Files {
         host: Option<&str>,
         served: Arc<Served>,
     ) -> Result<Self, FilesError> {
-        let (digests, found) = read(certificate, private_key)?;
+        let (digests, found) = read(certificate, private_key, SystemTime::now())?;
         let files = Self {
             certificate: certificate.to_owned(),
             private_key: private_key.to_owned(),
             host: host.map(str::to_owned),
             served,
-            last: Mutex::new(Last { seen: Some(digests), warned: None }),
+            last: Mutex::new(Last { seen: Some(digests), early: None, warned: None }),
         };
         files.serve(found?);
         Ok(files)
@@ -122,15 +128,20 @@ impl Files {
                 _ = ticks.tick() => {}
                 () = look_again.notified() => {}
             }
-            self.look();
+            self.look(SystemTime::now());
         }
     }
 
     /// Two small reads: not worth a thread of their own.
-    fn look(&self) {
+    fn look(&self, now: SystemTime) {
         let mut last = lock(&self.last);
-        match read(&self.certificate, &self.private_key) {
+        match read(&self.certificate, &self.private_key, now) {
             Ok((digests, _)) if last.seen == Some(digests) => {}
+            Ok((digests, Err(FilesError::Unusable { source: source @ CertificateError::NotYetValid, .. }))) => {
+                if last.early.replace(digests) != Some(digests) {
+                    keep(&source);
+                }
+            }
             Ok((digests, found)) => {
                 last.seen = Some(digests);
                 match found {
@@ -150,7 +161,7 @@ impl Files {
             }
             Err(FilesError::Unusable { source, .. }) => keep(&source),
         }
-        self.warn_in_time(&mut last, SystemTime::now());
+        self.warn_in_time(&mut last, now);
     }
 
     fn warn_in_time(&self, last: &mut Last, now: SystemTime) {
@@ -184,10 +195,21 @@ mod tests {
 
     /// A certificate's year of expiry, which tells it from others, and its key.
     fn pair(until: i32) -> (String, String) {
+        pair_from(1975, until)
+    }
+
+    fn pair_from(from: i32, until: i32) -> (String, String) {
         let mut params = CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(from, 1, 1);
         params.not_after = date_time_ymd(until, 1, 1);
         let key = KeyPair::generate().unwrap();
         (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// When the served one expires.
+    fn year(files: &Files) -> u64 {
+        let since_1970 = files.served.validity().unwrap().until.duration_since(UNIX_EPOCH).unwrap();
+        1970 + since_1970.as_secs() / (31_556_952 - 40)
     }
 
     #[test]
@@ -202,9 +224,8 @@ mod tests {
         put(&old.0, &old.1);
         let files = Files::open(&certificate, &key, Some("relay.example"), Arc::default()).unwrap();
         let until = || {
-            files.look();
-            let since_1970 = files.served.validity().unwrap().until.duration_since(UNIX_EPOCH).unwrap();
-            1970 + since_1970.as_secs() / (31_556_952 - 40)
+            files.look(SystemTime::now());
+            year(&files)
         };
         assert_eq!(until(), 2100);
         put(&new.0, &old.1);
@@ -219,5 +240,26 @@ mod tests {
         assert_eq!(until(), 2100, "an expired one");
         put(&new.0, &new.1);
         assert_eq!(until(), 2200);
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_valid_yet_is_served_from_when_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("certificate"), folder.path().join("key"));
+        let put = |(chain, secret): (String, String)| {
+            fs::write(&certificate, chain).unwrap();
+            fs::write(&key, secret).unwrap();
+        };
+        put(pair(2100));
+        let files = Files::open(&certificate, &key, Some("relay.example"), Arc::default()).unwrap();
+        put(pair_from(2090, 2200));
+        let now = SystemTime::now();
+        files.look(now);
+        assert_eq!(year(&files), 2100, "the old one goes on");
+        let said = lock(&files.last).early;
+        files.look(now);
+        assert!(said.is_some() && lock(&files.last).early == said);
+        files.look(UNIX_EPOCH + DAY * (121 * 365));
+        assert_eq!(year(&files), 2200);
     }
 }

@@ -3,7 +3,7 @@
 use tacit_proto::frame::{Answer, Attached, ClosedWhy, Event, FromRelay, Handle, Refusal, RequestId};
 use tacit_proto::{ChannelId, EndOf};
 
-use super::rig::{CHANNEL, Rig, at, key, open_request, permit, request, small, window};
+use super::rig::{CHANNEL, HOLD, Rig, at, key, open_request, permit, request, small, window};
 use super::{B, accepted, drained, refused};
 use crate::channel::ProtocolError;
 use crate::proven::{DummyKeys, Proven};
@@ -455,4 +455,28 @@ fn a_tombstone_is_forgotten_after_one_hold_with_all_that_was_left() {
     rig.commit_all();
     assert!(rig.channel.is_forgotten());
     assert!(rig.spool.row(CHANNEL).is_none());
+}
+
+#[test]
+fn a_box_behind_a_tombstone_keeps_the_hold_that_it_was_accepted_under() {
+    let mut rig = Rig::claimed();
+    rig.rules.hold = 10 * HOLD;
+    rig.attach(End::A, 1, 10).unwrap();
+    rig.send(End::A, 10, 1, 1);
+    rig.commit_all();
+    rig.rules.hold = HOLD;
+    rig.close(End::A, 10);
+    rig.commit_all();
+    for _ in 0..2 {
+        rig.hours_pass(4 * 24);
+        rig.commit_all();
+        assert_eq!(rig.spool.boxes_at(B), [small(1)]);
+        rig.crash().unwrap();
+    }
+    rig.attach(End::B, 3, 20).unwrap();
+    rig.pull_all();
+    assert_eq!(rig.boxes(20), [(1, 1)]);
+    rig.hours_pass(2 * 24 + 2);
+    rig.commit_all();
+    assert!(rig.channel.is_forgotten());
 }
