@@ -1,8 +1,9 @@
 //! Backups, and what becomes of a device that was lost.
 //!
 //! A backup holds history, contacts, the secrets of ends and resets, permits and signing keys; never sealing secrets or
-//! ratchet state. Restored onto another device, each end gets a new key first, which locks the lost device out, and then
-//! a new session, of which both sides are told: safety words are new, and contacts unverified.
+//! ratchet state. Restored onto another device, each end gets a new key first, which locks the lost device out unless that
+//! changed the key itself since (it reset the channel, or was restored), and then a new session, of which both sides are
+//! told: safety words are new, and contacts unverified.
 
 mod file;
 #[cfg(any(test, fuzzing))]
@@ -75,7 +76,7 @@ impl Client {
     }
 
     /// Makes a new home from a backup, and opens it, not connected. Connected, it takes each end over from the device
-    /// that the backup is of, and begins a new session with each contact: both sides are told, see new safety words, and
+    /// that the backup is of (unless that changed its key since: see `Contact::locked_out`), and begins a new session with each contact: both sides are told, see new safety words, and
     /// are unverified until they compared them. What was queued, or accepted and not delivered, when the backup was made
     /// goes out again. What was exchanged after that is on the other side only, or on the lost device.
     ///
