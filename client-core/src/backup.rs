@@ -75,10 +75,11 @@ impl Client {
         file::secret_kind(&mut File::open(path).map_err(io_error)?)
     }
 
-    /// Makes a new home from a backup, and opens it, not connected. Connected, it takes each end over from the device
-    /// that the backup is of (unless that changed its key since: see `Contact::locked_out`), and begins a new session with each contact: both sides are told, see new safety words, and
-    /// are unverified until they compared them. What was queued, or accepted and not delivered, when the backup was made
-    /// goes out again. What was exchanged after that is on the other side only, or on the lost device.
+    /// Makes a new home from a backup, and opens it, not connected. Connected, it takes each end over from the device that
+    /// the backup is of (unless that changed its key since: see `Contact::locked_out`), and begins a new session with each
+    /// contact: both sides are told, see new safety words, and are unverified until they compared them. What was queued, or
+    /// accepted and not delivered, when the backup was made goes out again. What was exchanged after that is on the other
+    /// side only, or on the lost device.
     ///
     /// Invites that were open when the backup was made are over.
     ///
