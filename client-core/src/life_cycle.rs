@@ -43,10 +43,21 @@ pub(crate) fn set_paused(
     if tx.pauses(&row.key)?.by_us.is_some() == is_paused {
         return Ok(());
     }
-    let sequence = tx.set_paused_by_us(&row.key, is_paused.then_some(now), now)?;
     let note = if is_paused { Note::Paused { words: words.to_owned() } } else { Note::Resumed };
-    let body = Body::Pause(PauseBody { sequence, is_paused, words: words.to_owned() });
-    Ok(tx.queue_note(&row.key, &draw_id(rng), Some(&note), &body, now)?)
+    Ok(say_pause(tx, row, (is_paused.then_some(now), words), Some(&note), now, rng)?)
+}
+
+fn say_pause(
+    tx: &Tx<'_>,
+    row: &ContactRow,
+    (since, words): (Option<Timestamp>, &str),
+    note: Option<&Note>,
+    now: Timestamp,
+    rng: &mut dyn CryptoRng,
+) -> Result<(), StoreError> {
+    let sequence = tx.set_paused_by_us(&row.key, since, now)?;
+    let body = Body::Pause(PauseBody { sequence, is_paused: since.is_some(), words: words.to_owned() });
+    tx.queue_note(&row.key, &draw_id(rng), note, &body, now)
 }
 
 /// Says once more whether this side pauses: the device before a restored one may have said something else since.
@@ -60,9 +71,7 @@ pub(crate) fn restate_pause(
         return Ok(());
     }
     let since = tx.pauses(&row.key)?.by_us;
-    let sequence = tx.set_paused_by_us(&row.key, since, now)?;
-    let body = Body::Pause(PauseBody { sequence, is_paused: since.is_some(), words: String::new() });
-    tx.queue_note(&row.key, &draw_id(rng), None, &body, now)
+    say_pause(tx, row, (since, ""), None, now, rng)
 }
 
 /// Takes a pause of theirs, or its end, unless a newer one came before it.

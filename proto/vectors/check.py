@@ -728,6 +728,10 @@ def check_frames():
 MAX_NUMBER = 2**63 - 2
 
 
+def has(text, least, most):
+    return least <= len(text.encode()) <= most
+
+
 def ranges_hold(part):
     last = part.get("up_to", 0)
     if last > MAX_NUMBER or len(part.get("beyond", [])) > 16:
@@ -755,7 +759,7 @@ def attachment_holds(file):
     return (
         len(file.get("transfer", "")) == 32
         and len(file.get("digest", "")) == 64
-        and 1 <= len(name.encode()) <= 255
+        and has(name, 1, 255)
         and name not in (".", "..")
         and not deceives
         and all(kind)
@@ -789,7 +793,7 @@ def statement_part_holds(part):
 
 
 def pause_holds(pause):
-    return 1 <= pause.get("sequence", 0) <= MAX_NUMBER and len(pause.get("words", "").encode()) <= 500
+    return 1 <= pause.get("sequence", 0) <= MAX_NUMBER and has(pause.get("words", ""), 0, 500)
 
 
 def word_reply_holds(reply):
@@ -797,7 +801,7 @@ def word_reply_holds(reply):
 
 
 PARTS = {
-    "text": lambda text: 1 <= len(text.get("text", "").encode()) <= 14_000,
+    "text": lambda text: has(text.get("text", ""), 1, 14_000),
     "statement": statement_part_holds,
     "pause": pause_holds,
     "word_question": lambda asked: len(asked.get("question", "")) == 64,
@@ -822,7 +826,7 @@ def envelope_holds(envelope):
         if body in envelope:
             if len(envelope[body].get(named, "")) != 32:
                 return False
-            if body != "withdrawal" and not 1 <= len(envelope[body].get("text", "").encode()) <= 13_900:
+            if body != "withdrawal" and not has(envelope[body].get("text", ""), 1, 13_900):
                 return False
     kept = envelope.get("retention", {})
     most = {1: 100, 2: 36_500}.get(kept.get("keep", 0))
@@ -863,7 +867,7 @@ def offer_holds(offer):
     cards = [(1, offer.get("practice_card", "")), (2, offer.get("crisis_card", ""))]
     stated = [(3, offer.get("terms", ""))] + [(kind, card) for kind, card in cards if card]
     held = all(statement_holds(kind, key, unhex(statement)) for kind, statement in stated)
-    return held and 1 <= len(offer.get("from", "").encode()) <= 200
+    return held and has(offer.get("from", ""), 1, 200)
 
 
 def accept_holds(accept):
@@ -872,13 +876,22 @@ def accept_holds(accept):
     return statement_holds(4, unhex(accept["consent_key"]), unhex(accept.get("consent", "")))
 
 
+def pairing_name(channel, offer):
+    return sha256(b"tacit v1 pairing", channel, struct.pack(">I", len(offer)), offer).hex()
+
+
+def is_to(consent, practice_key, terms):
+    """Whether the fields of a consent name these terms, of this practice."""
+    wanted = (practice_key, terms["version"], sha256(terms["text"].encode()).hex())
+    return (consent["practice_key"], consent["terms_version"], consent["text_hash"]) == wanted
+
+
 def consents_to(consent, channel, offer):
     """Whether a consent is to the terms of an offer, in the pairing that it begins."""
     body, read = read_message(consent[64:], "consent"), read_message(offer, "offer")
     terms = read_message(unhex(read["terms"])[64:], "terms")
-    pairing = sha256(b"tacit v1 pairing", channel, struct.pack(">I", len(offer)), offer)
-    wanted = (pairing.hex(), read["practice_key"], terms["version"], sha256(terms["text"].encode()).hex(), read["from"])
-    return tuple(body[name] for name in ("pairing", "practice_key", "terms_version", "text_hash", "from")) == wanted
+    named = (body["pairing"], body["from"]) == (pairing_name(channel, offer), read["from"])
+    return named and is_to(body, read["practice_key"], terms)
 
 
 def check_content():
@@ -1181,10 +1194,6 @@ SMALL_ORDER = {
 }
 
 
-def has(text, least, most):
-    return least <= len(text.encode()) <= most
-
-
 def are_hours(part):
     start, end = part.get("from", 0), part.get("until", 0)
     return start < 1440 and start < end <= start + 1440
@@ -1286,8 +1295,7 @@ def consent_file_holds(text):
     if not (statement_holds(3, keys[0], terms) and statement_holds(4, keys[1], consent)):
         return False
     terms, consent = read_message(terms[64:], "terms"), read_message(consent[64:], "consent")
-    about = (consent["practice_key"], consent["terms_version"], consent["text_hash"])
-    if about != (file["practice_key"], terms["version"], sha256(terms["text"].encode()).hex()):
+    if not is_to(consent, file["practice_key"], terms):
         return False
     at = consent["agreed_at"]
     agreed = datetime.fromtimestamp(at // 1000, timezone.utc) + timedelta(milliseconds=at % 1000)
@@ -1299,8 +1307,8 @@ def check_statements():
     name = "statements.json"
     file = load(name)
     offer = unhex(file["offer"])
-    pairing = sha256(b"tacit v1 pairing", unhex(file["channel"]), struct.pack(">I", len(offer)), offer)
-    same(name, "pairing", pairing.hex(), file["pairing"])
+    pairing = pairing_name(unhex(file["channel"]), offer)
+    same(name, "pairing", pairing, file["pairing"])
     for case in file["cases"]:
         body, statement, public = unhex(case["body"]), unhex(case["statement"]), unhex(case["public"])
         message = BODIES[case["kind"]][0]
@@ -1315,10 +1323,8 @@ def check_statements():
             same(name, case["comment"], is_signed(kind, public, statement), kind == case["kind"])
     fields = {case["kind"]: case["fields"] for case in file["cases"]}
     publics = {case["kind"]: case["public"] for case in file["cases"]}
-    consent, terms = fields[4], fields[3]
-    about = tuple(consent[name] for name in ("pairing", "practice_key", "terms_version", "text_hash"))
-    wanted = (pairing.hex(), publics[3], terms["version"], sha256(terms["text"].encode()).hex())
-    same(name, "consent", about, wanted)
+    same(name, "consent", fields[4]["pairing"], pairing)
+    same(name, "consent", is_to(fields[4], publics[3], fields[3]), True)
     for case in file["unreadable"]:
         same(name, case["comment"], body_holds(case["kind"], unhex(case["body"])), False)
     for case in file["refused"]:

@@ -159,17 +159,27 @@ where
                 return None;
             }
         };
-        let served = hub.counters.serve();
         let session = Session::new(Arc::clone(&hub), config.limits.in_flight, &guest);
         let frames = vec![welcome(&hub, &config, *session.challenge())];
-        Some(Box::new(Self {
+        let served = hub.counters.serve();
+        Some(Box::new(Self { frames, ..Self::new(socket, session, (guest, opened), (config, stage), served) }))
+    }
+
+    fn new(
+        socket: WebSocketStream<S>,
+        session: Session,
+        (guest, opened): (Guest, Instant),
+        (config, stage): (Arc<Config>, watch::Receiver<Stage>),
+        served: Served,
+    ) -> Self {
+        Self {
             socket,
             session,
             config,
             stage,
             guest,
             served,
-            frames,
+            frames: Vec::new(),
             parked: None,
             opened,
             heard: opened,
@@ -177,7 +187,7 @@ where
             unproven: 0,
             pace: Pace::default(),
             paused: None,
-        }))
+        }
     }
 
     async fn serve(&mut self) -> Result<End, End> {
@@ -422,23 +432,10 @@ mod tests {
         stage: &watch::Sender<Stage>,
     ) -> (Connection<DuplexStream>, Socket) {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        let opened = Instant::now();
-        let connection = Connection {
-            socket: WebSocketStream::from_raw_socket(ours, Role::Server, None).await,
-            session: Session::new(Arc::clone(&setting.hub), 16, &guest),
-            config: Arc::new(Config::new("")),
-            stage: stage.subscribe(),
-            guest,
-            served: setting.hub.counters.serve(),
-            frames: Vec::new(),
-            parked: None,
-            opened,
-            heard: opened,
-            asked: false,
-            unproven: 0,
-            pace: Pace::default(),
-            paused: None,
-        };
+        let socket = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
+        let session = Session::new(Arc::clone(&setting.hub), 16, &guest);
+        let (config, served) = (Arc::new(Config::new("")), setting.hub.counters.serve());
+        let connection = Connection::new(socket, session, (guest, Instant::now()), (config, stage.subscribe()), served);
         (connection, WebSocketStream::from_raw_socket(theirs, Role::Client, None).await)
     }
 

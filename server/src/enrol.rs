@@ -77,11 +77,8 @@ impl Hub {
             return was_good;
         }
         let hub = Arc::clone(self);
-        let found = match tokio::task::spawn_blocking(move || hub.enrolments.find(&code)).await {
-            Ok(found) => found,
-            Err(failed) => Err(failed.into()),
-        };
-        let offer = match found {
+        let found = tokio::task::spawn_blocking(move || hub.enrolments.find(&code)).await;
+        let offer = match found.unwrap_or_else(|failed| Err(failed.into())) {
             Ok(offer) => offer,
             Err(error) => {
                 // Not `NoPermit`: the device would throw away a link that is good.

@@ -115,10 +115,9 @@ impl Tx<'_> {
         if let Some((true, _)) = on_its_way {
             return Ok(());
         }
-        let may_leave_yet = on_its_way.map(|(_, was_sealed)| was_sealed);
         self.execute("DELETE FROM earlier_texts WHERE message = ?1", [key])?;
         self.execute("DELETE FROM message_bodies WHERE message = ?1", [key])?;
-        if may_leave_yet == Some(true) {
+        if let Some((_, true)) = on_its_way {
             self.execute("UPDATE messages SET kind = ?2, text = '' WHERE id = ?1", (key, DELETED))?;
             // Sealed anew, should it have to leave yet: the box that was made holds the text.
             self.execute("UPDATE outbox SET box = NULL WHERE message = ?1", [key])?;
