@@ -366,6 +366,9 @@ impl<C: Clone> Backlog<C> {
         if !takes_back {
             return Vec::new();
         }
+        // Whoever comes next takes their place, or a disk that fails for long would leave a wide gap in the chain of the
+        // backlog's keys. None of these was delivered on the attachment that there is.
+        self.next_seq = self.queue[back_to].key.seq;
         let taken_back = self.queue.drain(back_to..).inspect(|entry| self.bytes -= entry.class.box_len() as u64);
         taken_back.filter_map(|entry| entry.sender).collect()
     }

@@ -312,6 +312,38 @@ fn a_box_that_cannot_be_stored_is_refused_and_the_later_ones_are_out_of_turn() {
 }
 
 #[test]
+fn what_a_failing_disk_refuses_uses_up_no_seqs() {
+    let mut rig = Rig::claimed();
+    rig.attach(End::A, 1, 10).unwrap();
+    rig.send(End::A, 10, 1, 1);
+    rig.commit();
+    rig.spool.fail(true);
+    for _ in 0..100 {
+        rig.send(End::A, 10, 2, 2);
+        rig.send(End::A, 10, 3, 3);
+        rig.commit();
+    }
+    rig.spool.fail(false);
+    rig.send(End::A, 10, 2, 4);
+    rig.commit();
+    rig.attach(End::B, 3, 20).unwrap();
+    rig.pull_all();
+    assert_eq!(rig.boxes(20), [(1, 1), (4, 2)]);
+    // What the attachment has, it has by its seq.
+    rig.spool.fail(true);
+    rig.send(End::A, 10, 3, 5);
+    rig.pull_all();
+    rig.send(End::A, 10, 4, 6);
+    rig.elapse(GRACE);
+    rig.commit();
+    rig.spool.fail(false);
+    rig.pull_all();
+    rig.send(End::A, 10, 4, 7);
+    rig.pull_all();
+    assert_eq!(rig.boxes(20), [(5, 3), (7, 4)]);
+}
+
+#[test]
 fn a_later_box_is_not_stored_after_an_earlier_one_failed() {
     let mut rig = Rig::claimed();
     rig.attach(End::A, 1, 10).unwrap();

@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use tacit_proto::{EndOf, SealedBox};
 
-use super::chain::{BacklogRow, Link};
-use super::epoch::Keyring;
+use super::chain::{BacklogRow, Link, follow, should_follow};
+use super::epoch::{EpochId, EpochKey, Keyring};
 use super::fault::Fault;
-use super::rows::{MAX_SEQ, box_key, channel_to_bytes, due_key, due_row, end_key, spent_code_to_bytes};
+use super::rows::{MAX_SEQ, box_from_key, box_key, channel_to_bytes, due_key, due_row, end_key, spent_code_to_bytes};
 use super::transaction::Tables;
 use super::wrap::{Nonces, wrap_box};
 use super::{BoxKey, Change, EnrolmentId, SpentCode};
@@ -41,17 +41,15 @@ pub(super) fn apply(
 ) -> Result<(), Fault> {
     let passing = passing(batch);
     let appends = appends(batch, &passing)?;
-    let goes_on = |of: &EndOf| appends.binary_search_by_key(&end_key(of), |append| end_key(&append.to)).is_ok();
+    // Where boxes go, and the oldest that does.
+    let mut shrunk = HashMap::new();
     for (at, change) in batch.iter().enumerate() {
         match change {
             Change::Append { .. } => {}
             Change::Remove { of, keys } => {
                 let stored = keys.iter().enumerate().filter(|(item, _)| !passing.contains(&(at, *item)));
-                let removed = remove(tables, of, stored.map(|(_, key)| key))?;
-                if removed && !goes_on(of) && is_drained(tables, of)? {
-                    tables.backlogs.remove(end_key(of))?;
-                    appending.links.remove(of);
-                    drained(of);
+                if let Some(seq) = remove(tables, of, stored.map(|(_, key)| key))? {
+                    shrunk.entry(*of).and_modify(|oldest: &mut u64| *oldest = seq.min(*oldest)).or_insert(seq);
                 }
             }
             Change::PutChannel(channel, row) => {
@@ -75,7 +73,22 @@ pub(super) fn apply(
             }
         }
     }
-    append(tables, keys, appending, &appends)
+    append(tables, keys, appending, &appends)?;
+    for (of, was) in shrunk {
+        match oldest(tables, &of)? {
+            None => {
+                tables.backlogs.remove(end_key(&of))?;
+                appending.links.remove(&of);
+                drained(&of);
+            }
+            Some(oldest) if should_follow(was, oldest) => {
+                appending.links.remove(&of);
+                move_base(tables, keys, &of, oldest)?;
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// The boxes that come and go within the batch, which the disk need never see: the places of their appends and of their
@@ -155,27 +168,51 @@ fn link(
     if let Some(link) = links.remove(to).filter(|link| link.seq() <= seq) {
         return Ok(link);
     }
-    if let Some(row) = tables.backlogs.get(&end_key(to))? {
-        return BacklogRow::from_bytes(&row)?.unwrap(to, keys);
+    let Some(row) = tables.backlogs.get(&end_key(to))? else {
+        let link = Link::draw(seq)?;
+        let (epoch, epoch_key) = current(keys)?;
+        tables.backlogs.put(end_key(to), &BacklogRow::wrap(to, &link, epoch, epoch_key)?.to_bytes())?;
+        return Ok(link);
+    };
+    match BacklogRow::from_bytes(&row)?.unwrap(to, keys) {
+        Err(Fault::Damaged(_)) => {
+            let oldest = oldest(tables, to)?.unwrap_or(seq);
+            move_base(tables, keys, to, oldest)?.unwrap(to, keys)
+        }
+        link => link,
     }
-    let link = Link::draw(seq)?;
-    let (epoch, epoch_key) = keys.current().ok_or(Fault::Io("no epoch key yet".to_owned()))?;
-    tables.backlogs.put(end_key(to), &BacklogRow::wrap(to, &link, epoch, epoch_key)?.to_bytes())?;
-    Ok(link)
 }
 
-/// What is no longer there is not missed: a removal may be repeated. Returns whether any was there.
-fn remove<'a>(tables: &mut Tables<'_>, of: &EndOf, keys: impl Iterator<Item = &'a BoxKey>) -> Result<bool, Fault> {
-    let mut removed = false;
+/// Has the row of a backlog follow its oldest box.
+fn move_base(tables: &mut Tables<'_>, keys: &Keyring, of: &EndOf, oldest: u64) -> Result<BacklogRow, Fault> {
+    let row = tables.backlogs.get(&end_key(of))?.ok_or(Fault::Damaged("a backlog without a row"))?;
+    let row = follow(&row, of, oldest, keys, current(keys)?)?;
+    tables.backlogs.put(end_key(of), &row.to_bytes())?;
+    Ok(row)
+}
+
+fn current(keys: &Keyring) -> Result<(EpochId, &EpochKey), Fault> {
+    keys.current().ok_or(Fault::Io("no epoch key yet".to_owned()))
+}
+
+/// What is no longer there is not missed: a removal may be repeated. Returns the lowest seq that was there.
+fn remove<'a>(
+    tables: &mut Tables<'_>,
+    of: &EndOf,
+    keys: impl Iterator<Item = &'a BoxKey>,
+) -> Result<Option<u64>, Fault> {
+    let mut lowest = None;
     for key in keys.filter(|key| key.seq <= MAX_SEQ) {
         if let Some(old) = tables.boxes.remove(box_key(of, key.seq))? {
             tables.due.remove(due_key(old)?)?;
-            removed = true;
+            lowest = Some(lowest.map_or(key.seq, |lowest: u64| lowest.min(key.seq)));
         }
     }
-    Ok(removed)
+    Ok(lowest)
 }
 
-fn is_drained(tables: &mut Tables<'_>, of: &EndOf) -> Result<bool, Fault> {
-    Ok(tables.boxes.first_within(&box_key(of, 0), &box_key(of, MAX_SEQ))?.is_none())
+/// The oldest box of a backlog.
+pub(super) fn oldest(tables: &mut Tables<'_>, of: &EndOf) -> Result<Option<u64>, Fault> {
+    let first = tables.boxes.first_within(&box_key(of, 0), &box_key(of, MAX_SEQ))?;
+    Ok(first.map(|key| box_from_key(&key).1))
 }

@@ -13,9 +13,10 @@
 //!
 //! How a box is wrapped under its box key is in `wrap`.
 //!
-//! The *row* of a backlog stores the chain key of some seq at or below the oldest waiting one, wrapped under an epoch
-//! key. It is written when the backlog begins and anew whenever the epoch turns, never on an ack, and with a random
-//! 12-byte nonce each time: even a million rows an hour repeat one under an epoch key with probability 2^-57.
+//! The *row* of a backlog stores the chain key of its *base*, some seq at or below the oldest waiting one, wrapped under an
+//! epoch key. It is written when the backlog begins, and anew at the oldest waiting seq whenever the epoch turns and
+//! whenever that seq enters another [`STRIDE`]; with a random 12-byte nonce each time: even a million rows an hour repeat
+//! one under an epoch key with probability 2^-57.
 
 use std::collections::HashMap;
 
@@ -36,8 +37,12 @@ const ROW_LABEL: &[u8] = b"tacit v1 backlog row";
 pub(super) const NONCE_LEN: usize = 12;
 pub(super) const TAG_LEN: usize = 16;
 
-/// Most steps between two seqs of one backlog. Seqs are dense but for boxes that were never stored, so more than this
-/// is a damaged number, and following it would take hours.
+/// How many seqs the oldest waiting box may go on before the row follows it. A backlog that never drains would otherwise
+/// be walked from where it stood when the epoch turned; so many steps take some milliseconds.
+const STRIDE: u64 = 4_096;
+
+/// Most steps between two seqs of one backlog. Seqs are dense and the row follows the oldest, so more than this is a
+/// damaged number, and following it would take hours.
 const MAX_STEPS: u64 = 1 << 24;
 
 /// A key of a chain, or of one box.
@@ -91,6 +96,36 @@ impl BacklogRow {
         };
         parse().ok_or(Fault::Damaged("a backlog's row"))
     }
+}
+
+/// Whether the row of a backlog is to follow its oldest waiting seq.
+pub(super) const fn should_follow(from: u64, to: u64) -> bool {
+    from / STRIDE != to / STRIDE
+}
+
+/// Moves the row of a backlog up to its oldest waiting seq, wrapped under the key of an epoch.
+///
+/// A row that does not open was damaged. The boxes behind it are lost, and so would be all that came after them at any end:
+/// no transaction could be made that reads it. A new chain takes its place.
+pub(super) fn follow(
+    row: &[u8],
+    of: &EndOf,
+    oldest: u64,
+    keys: &Keyring,
+    (epoch, key): (EpochId, &EpochKey),
+) -> Result<BacklogRow, Fault> {
+    let link = BacklogRow::from_bytes(row)?.unwrap(of, keys).and_then(|mut link| {
+        link.advance(oldest)?;
+        Ok(link)
+    });
+    let link = match link {
+        Err(Fault::Damaged(why)) => {
+            tracing::error!(why, "a backlog's row was damaged: what waited there cannot be delivered any more");
+            Link::draw(oldest)?
+        }
+        link => link?,
+    };
+    BacklogRow::wrap(of, &link, epoch, key)
 }
 
 /// The chain key of one seq.

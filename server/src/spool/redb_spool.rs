@@ -12,8 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 use redb::{Database, ReadableDatabase};
 use tacit_proto::{EndOf, SealedBox};
 
-use super::batch::{Appending, apply};
-use super::chain::{BacklogRow, Chains, Link};
+use super::batch::{Appending, apply, oldest};
+use super::chain::{BacklogRow, Chains, follow};
 use super::epoch::{self, EpochId, EpochKey, Keyring, SlotFile};
 use super::fault::{Fault, guarded};
 use super::opening::{Opened, drop_guarded, open_database, open_to_read};
@@ -231,6 +231,8 @@ impl RedbSpool {
         writer.next_epoch = Some((id, key.clone()));
         writer.slots.put(id, &key)?;
         self.write_state().keys.add(id, key.clone());
+        // Rows that were damaged have a new chain then.
+        *lock(&self.appending) = Appending::default();
         self.write(writer, |tables, keys| rewrap(tables, keys, id, &key))?;
 
         writer.next_epoch = None;
@@ -366,11 +368,8 @@ fn epochs_in_use(tables: &mut Tables<'_>) -> Result<HashSet<EpochId>, Fault> {
 fn rewrap(tables: &mut Tables<'_>, keys: &Keyring, id: EpochId, key: &EpochKey) -> Result<(), Fault> {
     for (end, row) in tables.backlogs.all()? {
         let of = end_from_key(&end)?;
-        let oldest = tables.boxes.first_within(&box_key(&of, 0), &box_key(&of, MAX_SEQ))?;
-        let (_, oldest) = box_from_key(&oldest.ok_or(Fault::Damaged("a backlog without a box"))?);
-        let mut link: Link = BacklogRow::from_bytes(&row)?.unwrap(&of, keys)?;
-        link.advance(oldest)?;
-        tables.backlogs.put(end, &BacklogRow::wrap(&of, &link, id, key)?.to_bytes())?;
+        let oldest = oldest(tables, &of)?.ok_or(Fault::Damaged("a backlog without a box"))?;
+        tables.backlogs.put(end, &follow(&row, &of, oldest, keys, (id, key))?.to_bytes())?;
     }
     Ok(())
 }

@@ -7,9 +7,10 @@ use std::path::Path;
 use redb::Database;
 use tacit_proto::{End, SizeClass};
 
+use super::sim::{Faults, SimDisk};
 use super::{Model, append, channel, channel_row, end, remove, sealed, small};
 use crate::spool::epoch::SLOT_LEN;
-use crate::spool::rows::{BACKLOGS, BOXES, CHANNELS, DUE, Def, ENROLMENTS, META, PERMITS};
+use crate::spool::rows::{BACKLOGS, BOXES, CHANNELS, DUE, Def, ENROLMENTS, META, PERMITS, end_key};
 use crate::spool::{Change, Phase, RedbSpool, Spool, SpoolError};
 
 fn mode(path: &Path) -> u32 {
@@ -53,6 +54,16 @@ fn a_folder_that_cannot_be_made_is_a_clear_error() {
 
 /// Changes rows behind the spool's back.
 fn tamper<const K: usize>(dir: &Path, def: Def<K>, change: impl Fn(&mut Vec<u8>)) {
+    tamper_where(dir, def, |_| true, change);
+}
+
+/// Changes some rows behind the spool's back.
+fn tamper_where<const K: usize>(
+    dir: &Path,
+    def: Def<K>,
+    which: impl Fn(&[u8; K]) -> bool,
+    change: impl Fn(&mut Vec<u8>),
+) {
     use redb::ReadableTable;
     let db = Database::open(dir.join("spool.redb")).unwrap();
     let txn = db.begin_write().unwrap();
@@ -61,7 +72,7 @@ fn tamper<const K: usize>(dir: &Path, def: Def<K>, change: impl Fn(&mut Vec<u8>)
         let rows: Vec<([u8; K], Vec<u8>)> =
             table.iter().unwrap().map(|row| row.unwrap()).map(|(k, v)| (*k.value(), v.value().to_vec())).collect();
         assert!(!rows.is_empty());
-        for (key, mut value) in rows {
+        for (key, mut value) in rows.into_iter().filter(|(key, _)| which(key)) {
             change(&mut value);
             table.insert(&key, value.as_slice()).unwrap();
         }
@@ -149,11 +160,51 @@ fn damaged_rows_are_errors_and_not_panics() {
                     }
                     // A bit of a name, a hash, an hour or a key: nothing can tell.
                     "permits" | "enrolments" | "channels" => assert_eq!(recovered.waiting.len(), 9),
+                    // Of the right form, and yet no key: see the test below.
+                    "backlogs" => assert!(matches!(spool.load(end(1, End::A), 0, 9), Err(SpoolError::Damaged(_)))),
                     other => panic!("damage in {other} was not seen"),
                 },
             }
         }
     }
+}
+
+/// Spoils the row of one backlog of two.
+fn spoil_a(dir: &Path) {
+    let of_a = end_key(&end(1, End::A));
+    tamper_where(dir, BACKLOGS, |key| *key == of_a, |value| value[40] ^= 1);
+}
+
+/// What was behind the row of end A is lost, and nothing else is.
+fn goes_on_without_what_a_had(spool: &RedbSpool) {
+    let (a, b) = (end(1, End::A), end(1, End::B));
+    assert!(matches!(spool.load(a, 3, 1), Err(SpoolError::Damaged(_))));
+    spool.commit(&[append(a, 9, small(9)), append(b, 2, small(10)), remove(a, 1..=3)]).unwrap();
+    spool.turn_epoch().unwrap();
+    assert!(matches!(spool.load(a, 8, 1), Err(SpoolError::Damaged(_))));
+    assert_eq!(spool.load(a, 9, 1).unwrap(), [(9, small(9))]);
+    assert_eq!(spool.load(b, 1, 9).unwrap(), [(1, sealed(SizeClass::Large, 100)), (2, small(10))]);
+}
+
+#[test]
+fn a_damaged_row_of_a_backlog_costs_what_waits_there_and_stops_nothing_else() {
+    let dir = used();
+    spoil_a(dir.path());
+    let (spool, recovered) = RedbSpool::open(dir.path()).unwrap();
+    assert_eq!(recovered.waiting.len(), 9);
+    goes_on_without_what_a_had(&spool);
+}
+
+#[test]
+fn nor_does_one_that_is_met_by_a_transaction() {
+    let dir = used();
+    spoil_a(dir.path());
+    let disk = SimDisk::with(["spool.redb", "epoch.keys"].map(|name| fs::read(dir.path().join(name)).unwrap()));
+    // The epoch cannot turn, or it would have met the row first.
+    disk.set_faults(Faults { read_only: true, ..Faults::default() });
+    let (spool, _) = RedbSpool::open_on(disk.clone()).unwrap();
+    disk.set_faults(Faults::default());
+    goes_on_without_what_a_had(&spool);
 }
 
 #[test]

@@ -192,6 +192,30 @@ fn a_restart_turns_the_epoch_too() {
 }
 
 #[test]
+fn the_row_of_a_backlog_that_never_drains_follows_it_between_two_turns() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = RedbSpool::open(dir.path()).unwrap();
+    let a = end(1, End::A);
+    let base = || Thief::with(steal(dir.path()).path()).backlog(a).unwrap().base;
+    spool.commit(&[append(a, 1, small(0))]).unwrap();
+    for at in 1..=100 {
+        // By whole batches, each of which has the next box come and the older ones go, in one transaction or in two.
+        let next = append(a, at * 100 + 1, small(at));
+        let older = remove(a, [(at - 1) * 100 + 1]);
+        match at % 2 {
+            0 => spool.commit(&[next, older]).unwrap(),
+            _ => [next, older].iter().for_each(|change| spool.commit(std::slice::from_ref(change)).unwrap()),
+        }
+        assert_eq!(spool.load(a, 0, 9).unwrap(), [(at * 100 + 1, small(at))]);
+    }
+    assert_eq!(base(), 8_201, "the oldest waiting one when it went beyond 8,192");
+    spool.commit(&[append(a, 10_002, small(200)), append(a, 10_003, small(201))]).unwrap();
+    spool.commit(&[remove(a, [10_001])]).unwrap();
+    assert_eq!(base(), 8_201, "not at each removal");
+    assert_eq!(spool.load(a, 10_003, 9).unwrap(), [(10_003, small(201))]);
+}
+
+#[test]
 fn a_box_that_came_and_went_within_a_batch_never_touches_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = RedbSpool::open(dir.path()).unwrap();
