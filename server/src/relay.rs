@@ -30,6 +30,7 @@ use crate::reader::{LoadQueue, Reader};
 use crate::spool::{EnrolmentId, Recovered, RedbSpool, Spool, SpoolError};
 use crate::status::Since;
 use crate::sync::lock;
+use crate::time::Jumps;
 use crate::tls::{Tls, TlsError};
 use crate::{grace, pressure};
 
@@ -297,9 +298,14 @@ async fn sweep(hub: Arc<Hub>, spool: Arc<dyn Spool>, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut expired, mut swept) = (None, None);
+    let mut jumps = Jumps::after(hub.clock().patience());
     loop {
         ticks.tick().await;
-        let hour = hub.now().hour();
+        let now = hub.now();
+        if !jumps.may_delete(now) {
+            continue;
+        }
+        let hour = now.hour();
         // Before the epoch turns: what expires now is unreadable an hour earlier.
         if expired != Some(hour) {
             match hub.expire(&spool).await {

@@ -132,6 +132,39 @@ fn a_box(number: u32) -> SealedBox {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_jumps_ahead_deletes_nothing_until_it_was_believed() {
+    let data = tempfile::tempdir().unwrap();
+    let (a, b) = (EndKey::draw(&mut rng()), EndKey::draw(&mut rng()));
+    let to = EndOf { channel: channel(1), end: End::A };
+    {
+        let (spool, _) = RedbSpool::open(data.path()).unwrap();
+        let key = BoxKey { seq: 1, expires: Hour(EXPIRES) };
+        let append = Change::Append { to, key, sealed: a_box(1) };
+        spool.commit(&[Change::PutChannel(channel(1), claimed(&a, &b)), append]).unwrap();
+    }
+    let now = Arc::new(AtomicU64::new(u64::from(EXPIRES) * 3_600 - 7_200));
+    let mut config = Config::new(data.path());
+    config.sweep_every = Duration::from_millis(5);
+    let wall = Arc::clone(&now);
+    let clock = Clock::with_wall(move || UNIX_EPOCH + Duration::from_secs(wall.load(Ordering::SeqCst)));
+    config.clock = clock.with_patience(Duration::from_secs(2));
+    let relay = Relay::open(config).unwrap();
+    let counters = relay.counters();
+    let keeping = tokio::spawn(relay.keep_time());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    now.fetch_add(30 * 24 * 3_600, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(counters.get(Counter::Expired), 0, "it may be wrong");
+    patiently(async {
+        while counters.get(Counter::Expired) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    keeping.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_thousand_boxes_expire_in_bounded_transactions_and_a_lone_box_does_not_wait_for_them() {
     let data = tempfile::tempdir().unwrap();
     let (a, b) = (EndKey::draw(&mut rng()), EndKey::draw(&mut rng()));
