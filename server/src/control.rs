@@ -35,6 +35,9 @@ const MAX_LINE: u64 = 256 * 1024;
 /// How long the other side may take for a line.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a drain waits for the disk. Well below [`PATIENCE`]: it ends by itself and not halfway.
+const FLUSHED_WITHIN: Duration = Duration::from_secs(10);
+
 /// What an operator asks of a running relay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -213,10 +216,7 @@ impl Control {
             Ask::Drain { notice } if notice.len() > MAX_NOTICE => {
                 Reply::Refused(format!("a notice has at most {MAX_NOTICE} bytes"))
             }
-            Ask::Drain { notice } => {
-                self.drain(notice).await;
-                Reply::Done
-            }
+            Ask::Drain { notice } => self.drain(notice).await,
             Ask::Resume => {
                 *lock(&self.hub.maintenance) = None;
                 self.stage.send_replace(Stage::Serving);
@@ -258,12 +258,52 @@ impl Control {
         Ok(())
     }
 
-    /// When this returns, everything accepted is durable and nobody is served.
-    async fn drain(&self, notice: String) {
+    /// When this returns, nobody is served, and everything accepted is durable.
+    async fn drain(&self, notice: String) -> Reply {
         *lock(&self.hub.maintenance) = Some(notice);
         self.stage.send_replace(Stage::Finishing);
-        self.hub.flush().await;
+        let flushed = timeout(FLUSHED_WITHIN, self.hub.flush()).await;
         self.stage.send_replace(Stage::Ending);
         tracing::info!("drained: devices are sent away until `resume` or a restart");
+        match flushed {
+            Ok(()) => Reply::Done,
+            Err(_) => Reply::Refused(
+                "drained, but the disk hangs: what was under way was not accepted, and devices keep it and send it again"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tacit_proto::ChannelId;
+
+    use super::*;
+    use crate::effect::OnFailure;
+    use crate::enrolment::Enrolments;
+    use crate::reader::LoadQueue;
+    use crate::spool::Change;
+    use crate::testing::MemorySpool;
+    use crate::{Clock, Config};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_hangs_does_not_leave_a_drained_relay_deaf() {
+        let data = tempfile::tempdir().unwrap();
+        let (config, enrolments) = (Config::new(data.path()), Enrolments::open(data.path()).unwrap());
+        let (loads, _) = LoadQueue::new();
+        let spool = Arc::new(MemorySpool::default());
+        let hub = Arc::new(Hub::new(config.rules(), Clock::default(), spool.recovered(), enrolments.clone(), loads));
+        let (stage, heard) = watch::channel(Stage::Serving);
+        let (config, since, backups) = (Arc::new(config), Since::now(), Backups::of(spool, enrolments));
+        let control = Control { hub, config, stage, tls: None, since, backups };
+        let drain = || control.answer(Ask::Drain { notice: String::new() });
+        assert_eq!(drain().await, Reply::Done);
+        // Without a committer, this stays where it is.
+        control.hub.queue.push([(Change::ForgetChannel(ChannelId::from_bytes([1; 16])), OnFailure::Retry)]);
+        assert_eq!(control.answer(Ask::Resume).await, Reply::Done);
+        let drained = drain().await;
+        assert!(matches!(&drained, Reply::Refused(why) if why.contains("the disk hangs")), "{drained:?}");
+        assert!(matches!(*heard.borrow(), Stage::Ending), "devices are sent away all the same");
     }
 }

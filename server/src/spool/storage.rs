@@ -10,6 +10,7 @@ use redb::backends::FileBackend;
 
 use super::SpoolError;
 use super::fault::Fault;
+use crate::enrolment::give_to_owner_of;
 
 /// The database's file in a data folder.
 pub(crate) const DATABASE: &str = "spool.redb";
@@ -178,7 +179,13 @@ fn open_private(path: &Path) -> io::Result<File> {
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    let is_new = !path.try_exists()?;
+    let file = options.open(path)?;
+    // An operator's command may be the first to come here, as root.
+    if is_new && let Some(dir) = path.parent() {
+        give_to_owner_of(dir, path)?;
+    }
+    Ok(file)
 }
 
 fn make_dir(dir: &Path) -> io::Result<()> {

@@ -27,6 +27,21 @@ fn a_new_folder_is_its_owners_alone() {
 }
 
 #[test]
+fn what_root_makes_in_the_relays_folder_is_the_relays() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let dir = tempfile::tempdir().unwrap();
+    if chown(dir.path(), Some(12_345), Some(12_346)).is_err() {
+        println!("only root can show this");
+        return;
+    }
+    drop(RedbSpool::open(dir.path()).unwrap());
+    for file in ["spool.redb", "epoch.keys"] {
+        let file = fs::metadata(dir.path().join(file)).unwrap();
+        assert_eq!((file.uid(), file.gid(), file.mode() & 0o777), (12_345, 12_346, 0o600));
+    }
+}
+
+#[test]
 fn a_folder_is_opened_by_one_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = RedbSpool::open(dir.path()).unwrap();
