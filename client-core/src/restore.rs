@@ -5,12 +5,13 @@ use rand_core::CryptoRng;
 use crate::error::StoreError;
 use crate::store::{State, Tx};
 use crate::types::{EndedWhy, Timestamp};
-use crate::{life_cycle, reset};
+use crate::{life_cycle, reset, statements};
 
 /// Every complete pairing is to be rekeyed and then reset; one that was not complete is over. In the transaction after
 /// which the store is used.
 pub(crate) fn begin(tx: &Tx<'_>, now: Timestamp, rng: &mut dyn CryptoRng) -> Result<(), StoreError> {
     tx.bound_notified()?;
+    tx.set_versions_from(statements::version_at(now))?;
     for key in tx.contact_keys()? {
         let Some(row) = tx.contact(&key)? else { continue };
         match row.state {

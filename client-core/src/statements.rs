@@ -7,6 +7,7 @@ use tacit_proto::End;
 
 use crate::care::consent::{ConsentBody, text_hash};
 use crate::care::crisis_card::SignedCrisisCard;
+use crate::care::hours::instant;
 use crate::care::practice_card::SignedPracticeCard;
 use crate::care::statement::{Body as StatementBody, Signed};
 use crate::care::terms::Terms;
@@ -25,6 +26,25 @@ pub(crate) struct Own {
     pub(crate) terms: Signed<Terms>,
     pub(crate) practice_card: Option<Signed<SignedPracticeCard>>,
     pub(crate) crisis_card: Option<Signed<SignedCrisisCard>>,
+    versions_from: u64,
+}
+
+impl Own {
+    /// Whether what is kept is the newest that this practice ever made, as far as this device can know.
+    pub(crate) const fn is_newest(&self, version: u64) -> bool {
+        version >= self.versions_from
+    }
+
+    /// The version of a statement in the place of one of another version, or of none.
+    pub(crate) fn next_version(&self, before: Option<u64>) -> u64 {
+        before.map_or(1, |before| before + 1).max(self.versions_from)
+    }
+}
+
+/// The version of what a device that is restored at some time makes first: `YYYYMMDDhhmm`, in UTC. The lost device may have
+/// made any number of others since the backup, and another one that was restored from it too.
+pub(crate) fn version_at(restored: Timestamp) -> u64 {
+    instant(restored).strftime("%Y%m%d%H%M").to_string().parse().unwrap_or(0)
 }
 
 /// What this device states as a practice; the key is drawn and the terms are signed when they are first needed. None:
@@ -47,7 +67,8 @@ pub(crate) fn own(tx: &Tx<'_>, now: Timestamp, mut rng: &mut dyn CryptoRng) -> R
             terms
         }
     };
-    Ok(Some(Own { terms, practice_card: own_of(tx, &key)?, crisis_card: own_of(tx, &key)?, key }))
+    let (practice_card, crisis_card) = (own_of(tx, &key)?, own_of(tx, &key)?);
+    Ok(Some(Own { key, terms, practice_card, crisis_card, versions_from: tx.versions_from()? }))
 }
 
 fn own_of<B: StatementBody>(tx: &Tx<'_>, key: &SigningKey) -> Result<Option<Signed<B>>, StoreError> {

@@ -155,6 +155,49 @@ fn a_restored_device_takes_over_and_the_lost_one_is_locked_out() {
 }
 
 #[test]
+fn what_a_restored_practice_states_is_newer_than_all_that_the_lost_one_stated() {
+    let relay = Relay::start();
+    let (lost, client) = talk(&relay);
+    let file = lost.home().with_file_name("backup");
+    let stated = |advice: &str| {
+        let crisis = json!([{"locale": "en", "advice": advice}]);
+        std::fs::write(lost.home().with_file_name("crisis"), crisis.to_string()).unwrap();
+        std::fs::write(lost.home().with_file_name("terms"), advice).unwrap();
+        ["crisis", "terms"].map(|name| lost.home().with_file_name(name).to_str().unwrap().to_owned())
+    };
+    let state = |device: &Cli, advice: &str| {
+        let [crisis, terms] = stated(advice);
+        let signed = [["practice", "crisis", &crisis], ["practice", "terms", &terms]].map(|words| device.ok(&words));
+        signed.map(|signed| signed[0]["version"].as_u64().unwrap())
+    };
+    let shown = || {
+        let crisis = client.ok(&["crisis", "T", "--locale", "en"]);
+        let advice = |of: &Value| of.as_str().unwrap_or_default().to_owned();
+        [advice(&crisis[0]["advice"]), advice(&client.ok(&["terms", "T"])[0]["terms"])]
+    };
+    assert_eq!(state(&lost, "the first"), [1, 2]);
+    let secret = back_up(&lost, &file);
+    for number in 0..3 {
+        state(&lost, &format!("the lost device's {number}"));
+    }
+    until([&lost, &client], "the client sees what the lost device stated", || {
+        shown() == ["the lost device's 2", "the lost device's 2"]
+    });
+
+    let new = Cli::new();
+    restore(&new, &file, &secret).unwrap();
+    // The very card that it has is no news to it, and is to the client.
+    let versions = state(&new, "the first");
+    assert!(versions.iter().all(|version| *version > 202_600_000_000), "the time of the restore: {versions:?}");
+    until([&new, &client], "the client sees what the new device states", || shown() == ["the first", "the first"]);
+    assert_eq!(state(&new, "the second"), versions.map(|version| version + 1));
+    until([&new, &client], "and goes on so", || shown() == ["the second", "the second"]);
+    // Nobody is told of a change that is none.
+    let [crisis, _] = stated("the second");
+    assert_eq!(new.ok(&["practice", "crisis", &crisis])[0]["version"], versions[0] + 1);
+}
+
+#[test]
 fn a_client_who_lost_a_device_gets_the_conversation_back_and_a_backup_that_is_not_whole_makes_no_home() {
     let relay = Relay::start();
     let (therapist, lost) = talk(&relay);

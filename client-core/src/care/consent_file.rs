@@ -1,10 +1,10 @@
 //! A consent as a file that anyone can check: the terms as the practice signed them, and the consent as the client's
 //! device signed it.
 
-use jiff::Timestamp as Instant;
 use serde::{Deserialize, Serialize};
 
 use super::consent::{ConsentBody, text_hash};
+use super::hours::instant;
 use super::statement::Signed;
 use super::terms::Terms;
 use crate::content::array;
@@ -108,8 +108,7 @@ fn file(
 
 /// `2026-06-01T08:00:00Z`
 fn time(at: Timestamp) -> String {
-    let at = i64::try_from(at).ok().and_then(|at| Instant::from_millisecond(at).ok());
-    at.unwrap_or(Instant::MAX).to_string()
+    instant(at).to_string()
 }
 
 /// Checks the file of a consent, with nothing but the file.

@@ -169,8 +169,8 @@ fn zones() -> &'static TimeZoneDatabase {
     ZONES.get_or_init(TimeZoneDatabase::bundled)
 }
 
-fn instant(at: Timestamp) -> Instant {
-    // Times that no calendar has are as far ahead as a calendar goes.
+/// Times that no calendar has are as far ahead as a calendar goes.
+pub(crate) fn instant(at: Timestamp) -> Instant {
     i64::try_from(at).ok().and_then(|at| Instant::from_millisecond(at).ok()).unwrap_or(Instant::MAX)
 }
 

@@ -6,7 +6,7 @@ use crate::care::statement::{Body as _, Signed};
 use crate::driver::wall_clock;
 use crate::error::{CardError, ContactError, StoreError};
 use crate::note::Note;
-use crate::statements::{self, Own};
+use crate::statements;
 use crate::types::{ContactId, ContactState, Timestamp};
 
 impl Client {
@@ -19,18 +19,18 @@ impl Client {
         card.check_own()?;
         let (now, mut rng) = (wall_clock(), rng());
         self.change(|tx| {
-            let Own { key, practice_card: before, .. } =
-                statements::own(tx, now, &mut rng)?.ok_or(CardError::NotEnrolled)?;
+            let own = statements::own(tx, now, &mut rng)?.ok_or(CardError::NotEnrolled)?;
+            let before = own.practice_card.as_ref().map(|before| &before.body);
             // Nobody is told of a change that is none.
-            if let Some(before) = before.as_ref().filter(|before| before.body.card == card) {
-                return Ok(before.body.version);
+            if let Some(before) = before.filter(|before| before.card == card && own.is_newest(before.version)) {
+                return Ok(before.version);
             }
-            let version = before.map_or(1, |before| before.body.version + 1);
+            let version = own.next_version(before.map(|before| before.version));
             let body = SignedPracticeCard { version, signed_at: now, card };
             if body.encode().len() > MAX_CARD {
                 return Err(CardError::TooLong);
             }
-            statements::publish(tx, &Signed::sign(&key, body), &Note::PracticeCardChanged, now, &mut rng)?;
+            statements::publish(tx, &Signed::sign(&own.key, body), &Note::PracticeCardChanged, now, &mut rng)?;
             Ok(version)
         })
     }

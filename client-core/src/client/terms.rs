@@ -49,7 +49,7 @@ impl Client {
         let (now, mut rng) = (wall_clock(), rng());
         self.change(|tx| {
             let own = statements::own(tx, now, &mut rng)?.ok_or(CardError::NotEnrolled)?;
-            let version = own.terms.body.version + 1;
+            let version = own.next_version(Some(own.terms.body.version));
             let terms = Signed::sign(&own.key, Terms { version, signed_at: now, text });
             statements::publish(tx, &terms, &Note::TermsChanged { version }, now, &mut rng)?;
             Ok(version)

@@ -81,7 +81,7 @@ const KEPT: &[(&str, &[&str])] = &[
     ("earlier_texts", &["id", "message", "text"]),
     ("received", &["contact", "stream", "first", "last"]),
     ("reset_ids", &["contact", "id", "ours", "at"]),
-    ("practice", &["one", "signing_secret"]),
+    ("practice", &["one", "signing_secret", "versions_from"]),
     ("own_statements", &["kind", "version", "statement"]),
     (
         "care",

@@ -57,6 +57,16 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// The least version of the next own statement.
+    pub(crate) fn versions_from(&self) -> Result<u64, StoreError> {
+        Ok(self.row("SELECT versions_from FROM practice", [], |row| row.get(0))?.unwrap_or(0))
+    }
+
+    pub(crate) fn set_versions_from(&self, version: u64) -> Result<(), StoreError> {
+        self.execute("UPDATE practice SET versions_from = ?1", [version])?;
+        Ok(())
+    }
+
     /// The newest own statement of a kind.
     pub(crate) fn own_statement(&self, kind: StatementKind) -> Result<Option<Vec<u8>>, StoreError> {
         self.row(

@@ -11,7 +11,7 @@ use super::open_error;
 use crate::error::OpenError;
 
 /// Step 1 is the schema of version 1, and so on.
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 12] = [
     include_str!("schema.sql"),
     include_str!("migrations/delivery.sql"),
     include_str!("migrations/care.sql"),
@@ -23,6 +23,7 @@ const STEPS: [&str; 11] = [
     include_str!("migrations/network.sql"),
     include_str!("migrations/edits.sql"),
     include_str!("migrations/attachments.sql"),
+    include_str!("migrations/versions.sql"),
 ];
 
 /// The version that this code reads and writes.
