@@ -1,7 +1,9 @@
 //! How inputs change what the chat shows.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use tacit_client_core::{Contact, ContactId, ContactState, Crisis, CrisisReason, Expectation, Message, MessageId};
+use tacit_client_core::{
+    Contact, ContactId, ContactState, Crisis, CrisisReason, Expectation, LastReset, Message, MessageId,
+};
 
 use super::composer::Composer;
 use super::popup::Popup;
@@ -13,6 +15,7 @@ const NOT_ENROLLED: &str = "This device cannot invite: it is not enrolled at a r
 const NO_CONVERSATION: &str = "There is no conversation yet, and so no crisis card of a practice. If you or somebody \
                                else is in danger, call your local emergency number now.";
 const NO_FILES_NOW: &str = "Files can be sent where messages can be written. Here none can be now.";
+const NEW_WORDS: &str = "The two devices began a new session just now: these words are new. Compare from the first.";
 const NO_WORDS_YET: &str = "There are no safety words yet: they exist once both sides were paired.";
 
 impl Chat {
@@ -129,12 +132,23 @@ impl Chat {
         let is_ended = |contact: &Contact| matches!(contact.state, ContactState::Ended(_));
         contacts.sort_by_key(|contact| (is_ended(contact), std::cmp::Reverse(contact.last_activity)));
         let state_before = self.contact().map(|contact| contact.state);
+        let words_of = match &self.popup {
+            Some(Popup::Words { contact, .. }) => Some((contact.clone(), self.last_reset(contact))),
+            _ => None,
+        };
         self.contacts = contacts;
         self.are_contacts_known = true;
         if self.contact().is_none() {
             self.selected = self.contacts.first().map(|contact| contact.id.clone());
         }
         let mut effects = self.look();
+        // Nobody should go on reading out words that are over.
+        if let Some((contact, reset_before)) = words_of
+            && self.last_reset(&contact) != reset_before
+        {
+            self.news = NEW_WORDS.into();
+            effects.push(Effect::Words(contact));
+        }
         // The terms come up by themselves, once; changed ones do not, over what somebody may be typing.
         if let Some(contact) = self.contact()
             && contact.state == ContactState::Consenting
@@ -144,6 +158,10 @@ impl Chat {
         }
         effects.extend(self.ask_for_care());
         effects
+    }
+
+    fn last_reset(&self, contact: &ContactId) -> Option<LastReset> {
+        self.contacts.iter().find(|known| known.id == *contact)?.session.last_reset
     }
 
     /// A practice's hours go on while nothing else happens.

@@ -106,6 +106,30 @@ fn an_unverified_contact_says_so_until_the_words_were_compared() {
 }
 
 #[test]
+fn words_that_are_over_are_replaced_while_they_are_read() {
+    let mut chat = chat();
+    let words = |word: &str| Input::Words { contact: "a".into(), words: vec![word.into(); 12] };
+    chat.update(words("before"));
+    let paired = contact("a", "Anna", ContactState::Paired);
+    let told = |contact: &Contact| Input::Contacts { contacts: vec![contact.clone()], can_invite: true };
+    assert_eq!(chat.update(told(&paired)), [], "nothing that concerns the words");
+    let mut reset = paired;
+    reset.session.last_reset = Some(tacit_client_core::LastReset { at: 1, by_peer: true });
+    assert_eq!(chat.update(told(&reset)), [Effect::Words("a".into())]);
+    chat.update(words("after"));
+    let shown = screen(&mut chat, 100, 24);
+    assert!(
+        shown.contains("12 after") && !shown.contains("before") && shown.contains("these words are new"),
+        "{shown}"
+    );
+    assert_eq!(chat.update(told(&reset)), [], "once");
+    // It concerns nobody who does not look at them.
+    key(&mut chat, KeyCode::Esc);
+    reset.session.last_reset = Some(tacit_client_core::LastReset { at: 2, by_peer: true });
+    assert_eq!(chat.update(told(&reset)), []);
+}
+
+#[test]
 fn a_person_reads_bubbles_marks_and_the_legend() {
     let messages =
         vec![message(1, Direction::In, "How was your week?"), message(2, Direction::Out, "Better, thank you.")];
