@@ -6,11 +6,13 @@ use std::rc::Rc;
 use tacit_proto::frame::{Answer, Event as RelayEvent, FromRelay, Request, ToRelay};
 
 use super::meddler::Meddler;
+use super::people::state;
 use super::relay::{ConnId, Manners};
 use super::scenario::{MANNERS, Scenario};
 use crate::engine::{Engine, Now, Scope, TurnError};
-use crate::store::{Holder, faults};
-use crate::types::Outcome;
+use crate::pairing;
+use crate::store::{Holder, State, faults};
+use crate::types::{EndedWhy, Outcome};
 
 const DAY_MS: u64 = 24 * 3600 * 1_000;
 
@@ -100,6 +102,26 @@ impl Meddler for Listening {
         self.0.borrow_mut().push(frame.clone().encode().len());
         vec![(conn, frame)]
     }
+}
+
+#[test]
+fn an_invite_that_was_given_up_while_it_was_opened_stays_over() {
+    let mut given_up_on_the_way = 0;
+    for wait in (0..100).step_by(5) {
+        let mut talk = Scenario::paired(MANNERS, &[1, 1]);
+        let invited = talk
+            .people
+            .call(&mut talk.world, 0, |tx, now, dice| Ok(pairing::invite(tx, now, dice, "another", 3600).unwrap().0));
+        let contact = invited.unwrap();
+        talk.run_for(wait);
+        let opening = state(&mut talk.world, 0, &contact) == State::Opening;
+        given_up_on_the_way += u32::from(opening && talk.world.relay.channel_count() > 1);
+        // As `Client::end` does.
+        talk.people.call(&mut talk.world, 0, |tx, _, _| tx.end_contact(&contact, EndedWhy::ByUs, !opening));
+        talk.run_for(5_000);
+        assert_eq!(state(&mut talk.world, 0, &contact), State::Ended(EndedWhy::ByUs), "after {wait} ms");
+    }
+    assert!(given_up_on_the_way > 0, "the answer was never under way");
 }
 
 #[test]

@@ -140,6 +140,10 @@ impl Relay {
         self.channels.values().map(Channel::waiting).sum()
     }
 
+    pub(super) fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
     /// Takes a frame.
     pub(super) fn receive(&mut self, now: u64, conn: ConnId, frame: ToRelay) {
         if !self.connections.contains_key(&conn) {
