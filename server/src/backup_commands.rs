@@ -48,8 +48,13 @@ pub(crate) fn restore(args: &Restore) -> Result<(), Failure> {
     let settings = args.place.settings()?;
     let (data, config) = (settings.data(), settings.config()?);
     let file = File::open(&args.file).map_err(|error| format!("{}: {error}", args.file.display()))?;
-    let Restored { contents, closed_invites, configuration, .. } =
-        backup::restore(file, &data, config.limits.hold, &Clock::default())?;
+    // First of all: a folder that was restored once is not restored again.
+    let new_config = args.write_config.as_deref().map(|path| Ok::<_, Failure>((path, new_file(path)?))).transpose()?;
+    let restored = backup::restore(file, &data, config.limits.hold, &Clock::default());
+    if let (Err(_), Some((path, _))) = (&restored, &new_config) {
+        drop(fs::remove_file(path));
+    }
+    let Restored { contents, closed_invites, configuration, .. } = restored?;
     let mut out = io::stdout().lock();
     writeln!(out, "Restored into {}: {}.", data.display(), told(&contents))?;
     if closed_invites > 0 {
@@ -58,16 +63,19 @@ pub(crate) fn restore(args: &Restore) -> Result<(), Failure> {
             "{closed_invites} invites that nobody had used are closed: their therapists are told, and make new ones."
         )?;
     }
-    match (&args.write_config, configuration) {
-        (Some(path), Some(text)) => {
-            let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    match (new_config, configuration) {
+        (Some((path, mut file)), Some(text)) => {
             file.write_all(text.as_bytes())?;
             writeln!(out, "The configuration is in {}.", path.display())?;
+        }
+        (Some((path, _)), None) => {
+            fs::remove_file(path)?;
+            writeln!(out, "There is no configuration in the backup: the relay was configured without a file.")?;
         }
         (None, Some(_)) => {
             writeln!(out, "The configuration in the backup was not used; --write-config FILE writes it.")?
         }
-        (_, None) => {}
+        (None, None) => {}
     }
     writeln!(
         out,
@@ -75,6 +83,13 @@ pub(crate) fn restore(args: &Restore) -> Result<(), Failure> {
     )?;
     writeln!(out, "those devices keep everything they have, say that they are locked out, and need a new invite.")?;
     Ok(())
+}
+
+/// A file that was not there yet, and the folders above it.
+fn new_file(path: &Path) -> Result<File, Failure> {
+    let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+    let opened = made.and_then(|()| OpenOptions::new().write(true).create_new(true).open(path));
+    Ok(opened.map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
 fn write_private<T>(path: &Path, write: impl FnOnce(&mut File) -> Result<T, Failure>) -> Result<T, Failure> {

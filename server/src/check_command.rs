@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use tacit_proto::link::RelayAddress;
 use tacit_server::settings::Tls;
 use tacit_server::{Transport, check_files};
 
@@ -13,7 +14,7 @@ pub(crate) fn check(place: &Place) -> Result<(), Failure> {
     let (listen, config) = (settings.listen()?, settings.config()?);
     config.check()?;
     if let Transport::Files { certificate, private_key } = &config.transport {
-        check_files(certificate, private_key)?;
+        check_files(certificate, private_key, config.url.as_ref().map(RelayAddress::host))?;
     }
     let mut out = std::io::stdout().lock();
     let encrypted = match settings.tls() {

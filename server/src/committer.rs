@@ -28,14 +28,17 @@ const CROWDED: usize = if MODELLED { 1 } else { 2 * MAX_BATCH };
 /// How often what must happen is tried again while nothing new comes.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
+/// A transaction that takes so long is a disk that hangs. A slow one takes some hundred milliseconds.
+const HANGS_AFTER: Duration = Duration::from_secs(30);
+
 /// Changes that await their transaction. A leaf lock: whoever holds it takes no other.
 #[derive(Debug, Default)]
 struct Waiting {
     changes: VecDeque<(Change, OnFailure)>,
     /// How many changes were ever pushed.
     pushed: u64,
-    /// A batch was taken and is not reported yet.
-    committing: bool,
+    /// Since when a batch was taken that is not reported yet.
+    committing: Option<Instant>,
     turn_epoch: bool,
     closed: bool,
 }
@@ -52,7 +55,7 @@ impl Waiting {
     }
 
     fn is_idle(&self) -> bool {
-        self.changes.is_empty() && !self.committing
+        self.changes.is_empty() && self.committing.is_none()
     }
 }
 
@@ -133,9 +136,10 @@ impl CommitQueue {
         }
     }
 
-    /// Whether the last transaction could be made.
+    /// Whether the last transaction could be made, and the disk does not hang in the next one.
     pub(crate) fn is_writable(&self) -> bool {
-        !self.failing.load(Ordering::Relaxed)
+        let hangs = |since: Instant| since.elapsed() >= HANGS_AFTER;
+        !self.failing.load(Ordering::Relaxed) && !lock(&self.waiting).committing.is_some_and(hangs)
     }
 
     /// How long the epoch has lasted. What was deleted in the one before it is unreadable.
@@ -163,14 +167,14 @@ impl CommitQueue {
     pub(crate) fn take(&self, batch: &mut Batch) {
         let mut waiting = lock(&self.waiting);
         batch.take(&mut waiting.changes);
-        waiting.committing = true;
+        waiting.committing = Some(Instant::now());
         drop(waiting);
         self.taken.notify_waiters();
     }
 
     pub(crate) fn reported(&self) {
         let mut waiting = lock(&self.waiting);
-        waiting.committing = false;
+        waiting.committing = None;
         if waiting.changes.is_empty() {
             self.idle.notify_waiters();
         }

@@ -93,7 +93,12 @@ impl std::fmt::Display for Told<'_> {
         writeln!(f, "  memory        {} of a share of {}", bytes(usage.memory), bytes(usage.memory_share))?;
         if let Some(until) = certificate_until {
             let left = (UNIX_EPOCH + Duration::from_secs(*until)).duration_since(SystemTime::now()).unwrap_or_default();
-            writeln!(f, "  certificate   good for {}", length(left))?;
+            match left {
+                Duration::ZERO => {
+                    writeln!(f, "  certificate   EXPIRED: no device connects; see `tacit-server doctor`")?
+                }
+                left => writeln!(f, "  certificate   good for {}", length(left))?,
+            }
         }
         let pressure = match pressure {
             Pressure::Calm => "none",

@@ -1,6 +1,6 @@
 //! `tacit-server doctor`: looks for what would keep the relay from serving well, and says what to do about each.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::fs::MetadataExt;
@@ -8,9 +8,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tacit_proto::link::RelayAddress;
 use tacit_server::control::{Ask, AskError, Reply, ask};
 use tacit_server::settings::{Settings, Tls};
-use tacit_server::{Config, Pressure, Status, Transport, Usage, backup, check_files};
+use tacit_server::{Config, Pressure, Status, Transport, Usage, backup, check_files, private_file};
 
 use crate::Failure;
 use crate::args::Place;
@@ -27,6 +28,7 @@ const SLOW_SYNC: Duration = Duration::from_millis(50);
 
 /// When to think of renewing a certificate.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3_600);
+const VERY_SOON: Duration = Duration::from_secs(2 * 24 * 3_600);
 
 /// How a look went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +171,7 @@ fn write_speed(data: &Path) -> Finding {
     const WHAT: &str = "write speed";
     let path = data.join("doctor.new");
     let measured = (|| {
-        let mut file = File::create(&path)?;
+        let mut file = private_file(&path)?;
         let mut times = Vec::new();
         for _ in 0..9 {
             let began = Instant::now();
@@ -250,9 +252,21 @@ fn certificate(config: &Config, running: Option<&Status>) -> Option<Finding> {
             if let Some(finding) = readable_by_others(private_key) {
                 return Some(finding);
             }
-            match check_files(certificate, private_key) {
+            let host = config.url.as_ref().map(RelayAddress::host);
+            let on_disk = match check_files(certificate, private_key, host) {
                 Ok(validity) => validity.until,
                 Err(error) => return Some(bad(WHAT, error.to_string())),
+            };
+            // What devices are shown counts, and not what root can read.
+            let shown = running.and_then(|status| status.certificate_until);
+            match shown.map(|until| UNIX_EPOCH + Duration::from_secs(until)) {
+                Some(shown) if shown + SOON < on_disk => {
+                    let says =
+                        "the relay still shows an older one than its files hold; may its user read them? The log says";
+                    return Some(bad(WHAT, says));
+                }
+                Some(shown) => shown,
+                None => on_disk,
             }
         }
         Transport::Acme(_) => match running.map(|status| status.certificate_until) {
@@ -268,7 +282,14 @@ fn certificate(config: &Config, running: Option<&Status>) -> Option<Finding> {
     Some(match left {
         Duration::ZERO => bad(WHAT, "expired: no device connects any more; renew it"),
         left if left < SOON => {
-            mind(WHAT, format!("expires in {}; renew it (the relay notices by itself)", length(left)))
+            let says = match &config.transport {
+                Transport::Acme(_) => {
+                    "the relay renews it when a third of its time is left; if that is past, the log says what is in the way"
+                }
+                _ => "renew it (the relay notices by itself)",
+            };
+            let finding = if left < VERY_SOON { bad } else { mind };
+            finding(WHAT, format!("expires in {}; {says}", length(left)))
         }
         left => well(WHAT, format!("is good for {}", length(left))),
     })

@@ -15,6 +15,7 @@ use crate::mailbox::Conn;
 use crate::permits::{CodeState, Enrolled, EnrolmentUnderWay};
 use crate::pressure::Pressure;
 use crate::spool::{Change, EnrolmentId};
+use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 
 /// How long a spent code is remembered, so that a device that missed the answer may ask again.
@@ -88,6 +89,10 @@ impl Hub {
             }
         };
         match offer.filter(|offer| offer.expires > self.now().unix) {
+            // By a clock that is wrong, it may have expired: the device must not throw its link away.
+            None if offer.is_some() && self.doubts_clock.load(Ordering::Relaxed) => {
+                self.refuse(&asker, Refusal::Busy);
+            }
             None => {
                 self.refuse(&asker, Refusal::NoPermit);
                 return false;

@@ -14,10 +14,12 @@ use tacit_server::{Enrolments, Offer, PINNED, URL_FILE, relay_pin};
 
 use crate::Failure;
 use crate::args::Enrol;
+use crate::owner::work_as_owner_of;
 
 pub(crate) fn enrol(args: &Enrol) -> Result<(), Failure> {
     let settings = args.place.settings()?;
     let data = settings.data();
+    work_as_owner_of(&data)?;
     // Before anything is left in the data folder: a link without an address would be of no use.
     let noted = noted(&data)?;
     let address = match args.url.clone().or(settings.url) {

@@ -167,9 +167,10 @@ pub(crate) fn give_to_owner_of(folder: &Path, path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        let (owner, now) = (fs::metadata(folder)?, fs::metadata(path)?);
+        // A link may lead anywhere, and is given itself.
+        let (owner, now) = (fs::metadata(folder)?, fs::symlink_metadata(path)?);
         if (owner.uid(), owner.gid()) != (now.uid(), now.gid()) {
-            std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))?;
+            std::os::unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid()))?;
         }
     }
     Ok(())
@@ -188,10 +189,18 @@ pub(crate) fn hand_over(data: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a file for writing anew that only its owner may read.
-pub(crate) fn private_file(path: &Path) -> io::Result<fs::File> {
+/// Makes a file that only its owner may read, in the place of any that an earlier run left. It never follows a link: the
+/// folder may be another user's than the one who writes.
+///
+/// # Errors
+/// What the file system says.
+pub fn private_file(path: &Path) -> io::Result<fs::File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)

@@ -9,6 +9,7 @@ use tacit_server::{Listed, Relay, Revoked};
 use crate::Failure;
 use crate::args::{Place, Revoke, Show};
 use crate::control_commands::{ODD_ANSWER, length};
+use crate::owner::work_as_owner_of;
 
 pub(crate) fn list(args: &Show) -> Result<(), Failure> {
     let all = match asked(&args.place, &Ask::Enrolments)? {
@@ -81,6 +82,7 @@ fn asked(place: &Place, what: &Ask) -> Result<Option<Reply>, Failure> {
 fn opened(place: &Place) -> Result<Relay, Failure> {
     let settings = place.settings()?;
     let data = settings.data();
+    work_as_owner_of(&data)?;
     match data.is_dir() {
         true => Ok(Relay::open(settings.config()?)?),
         false => Err(format!("there is no relay's data in {}", data.display()).into()),

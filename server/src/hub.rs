@@ -27,6 +27,7 @@ use crate::pressure::{Pressure, PressureGauge, RulesUnder};
 use crate::proven::{DummyKeys, Keys, Proven};
 use crate::reader::{Load, LoadQueue};
 use crate::spool::{Change, Due, Recovered, Spool, SpoolError};
+use crate::sync::atomic::AtomicBool;
 use crate::sync::{MODELLED, Mutex, lock};
 use crate::tally::{Tallies, Tally};
 use crate::time::{Clock, Now};
@@ -66,6 +67,8 @@ pub(crate) struct Hub {
     pub(crate) counters: Arc<Counters>,
     /// While the relay is drained: what people are told.
     pub(crate) maintenance: Mutex<Option<String>>,
+    /// Whether the wall clock jumped, and nothing is to be thrown away by it.
+    pub(crate) doubts_clock: AtomicBool,
 }
 
 impl Hub {
@@ -94,6 +97,7 @@ impl Hub {
             loads,
             counters: Arc::default(),
             maintenance: Mutex::default(),
+            doubts_clock: AtomicBool::default(),
         };
         for (id, row) in channels {
             let channel = Channel::recover(id, row);
@@ -416,7 +420,6 @@ impl Hub {
     pub(crate) async fn sweep(&self) {
         self.each(|channel, cx| channel.sweep(cx)).await;
         self.tidy_enrolments();
-        self.queue.turn_epoch();
     }
 
     /// Removes the boxes whose hour has come, as the disk's index tells them, a transaction's worth at a time: what is

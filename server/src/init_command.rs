@@ -1,8 +1,9 @@
 //! `tacit-server init`: asks four questions (or takes flags), and writes a configuration, a data folder and a systemd unit.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -41,12 +42,12 @@ pub(crate) fn init(args: &Init) -> Result<(), Failure> {
     settings.config()?.check()?;
     let data = settings.data();
     Enrolments::open(&data).map_err(|error| format!("{} cannot be made: {error}", data.display()))?;
-    fs::create_dir_all(&folder)?;
+    make_readable_folder(&folder)?;
     write_new(&config, &text)?;
     if let Some(unit) = &unit {
         write_new(unit, &fitted_unit(&std::env::current_exe()?, &config, &data, &args.user)?)?;
     }
-    report(&settings, &config, unit.as_deref(), &data)?;
+    report(&settings, &config, unit.as_deref(), &data, &args.user)?;
     Ok(())
 }
 
@@ -183,13 +184,24 @@ fn fitted_unit(program: &Path, config: &Path, data: &Path, user: &str) -> Result
         .replace("Group=tacit\n", &format!("Group={user}\n")))
 }
 
+/// The relay's user must come to the configuration, whatever this user's umask. There is no secret in it.
+fn make_readable_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o755))
+}
+
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut file: File = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o644))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
 
-fn report(settings: &Settings, config: &Path, unit: Option<&Path>, data: &Path) -> io::Result<()> {
+fn report(settings: &Settings, config: &Path, unit: Option<&Path>, data: &Path, user: &str) -> io::Result<()> {
+    let is_elsewhere = data != Path::new(PACKAGED_DATA);
     let shown = |path: &Path| quoted(&path.display().to_string());
     let config = shown(config);
     let mut out = io::stdout().lock();
@@ -204,14 +216,21 @@ fn report(settings: &Settings, config: &Path, unit: Option<&Path>, data: &Path) 
     }
     match unit {
         None => {
+            if is_elsewhere {
+                let (data, drop_in) = (shown(data), "/etc/systemd/system/tacit-server.service.d");
+                writeln!(out, "  chown -R tacit: {data}; mkdir -p {drop_in}")?;
+                writeln!(out, "  printf '[Service]\\nReadWritePaths=%s\\n' {data} > {drop_in}/data.conf")?;
+                writeln!(out, "  systemctl daemon-reload      so that the service may write there")?;
+            }
             writeln!(out, "  tacit-server doctor")?;
             writeln!(out, "  systemctl enable --now tacit-server")?;
         }
         Some(unit) => {
             writeln!(out, "  tacit-server doctor --config {config}")?;
             writeln!(out, "  tacit-server --config {config}      to try it")?;
-            writeln!(out, "  as a service: useradd --system tacit, copy {} to", shown(unit))?;
-            writeln!(out, "  /etc/systemd/system/, then systemctl enable --now tacit-server")?;
+            let (user, data) = (quoted(user), shown(data));
+            writeln!(out, "  as a service: useradd --system {user}; chown -R {user}: {data}; cp {} \\", shown(unit))?;
+            writeln!(out, "      /etc/systemd/system/; systemctl enable --now tacit-server")?;
         }
     }
     out.flush()

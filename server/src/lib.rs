@@ -53,7 +53,7 @@ mod tls;
 pub use config::{Abuse, Acme, Config, ConfigError, Transport};
 pub use counters::{Counter, Counters};
 pub use enrol::{Listed, RevokeError, Revoked};
-pub use enrolment::{Enrolments, Offer};
+pub use enrolment::{Enrolments, Offer, private_file};
 pub use pressure::{Pressure, Usage};
 pub use relay::{PINNED, Relay, StartError, URL_FILE, run};
 pub use status::Status;

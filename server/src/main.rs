@@ -8,6 +8,7 @@ mod doctor_command;
 mod enrol_command;
 mod enrolment_commands;
 mod init_command;
+mod owner;
 mod run_command;
 mod spool_commands;
 mod supervisor;

@@ -10,22 +10,25 @@ mod names;
 mod server;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rand_core::Rng;
 use tokio::sync::watch;
 
 use crate::Config;
+use crate::config::Transport;
 use crate::connection::Stage;
 use crate::counters::Counter;
 use crate::hub::Hub;
 use crate::pressure::Usage;
 use crate::sync::{Mutex, lock};
+use crate::tls::Tls;
 use blur::{Blur, Crowd};
 use names::{Metric, Sample};
 pub(crate) use server::MetricsServer;
 
-/// Grains of what is shown of the machine: fine enough to see trouble come, too coarse to see a message go by.
-const MEBIBYTE: u64 = 1 << 20;
+/// Grains of what is shown of the machine: fine enough to see trouble come, too coarse to see a message go by, or a file.
+const GRAIN: u64 = 64 << 20;
 const QUEUE_GRAIN: u64 = 16;
 
 /// What is asked for numbers.
@@ -33,6 +36,7 @@ pub(crate) struct Metrics {
     hub: Arc<Hub>,
     config: Arc<Config>,
     stage: watch::Receiver<Stage>,
+    tls: Option<Arc<Tls>>,
     blur: Mutex<Blur>,
 }
 
@@ -43,18 +47,33 @@ pub(crate) enum NotReady {
     Away,
     #[error("the spool cannot be written: new boxes are refused, what waits is delivered")]
     SpoolNotWritable,
+    #[error("there is no certificate that is good now: no device connects; the log says why")]
+    NoCertificate,
 }
 
 impl Metrics {
-    pub(crate) fn new(hub: Arc<Hub>, config: Arc<Config>, stage: watch::Receiver<Stage>) -> Self {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        config: Arc<Config>,
+        stage: watch::Receiver<Stage>,
+        tls: Option<Arc<Tls>>,
+    ) -> Self {
         let blur = Mutex::new(Blur::new(hub.now().millis, config.metrics_every));
-        Self { hub, config, stage, blur }
+        Self { hub, config, stage, tls, blur }
+    }
+
+    /// For how many seconds the certificate is good; 0 if there is none. `None`: it needs none that ends.
+    fn certificate_left(&self) -> Option<u64> {
+        let tls = self.tls.as_ref().filter(|_| self.config.transport != Transport::Pinned)?;
+        let until = tls.validity().map(|validity| validity.until);
+        Some(until.and_then(|until| until.duration_since(SystemTime::now()).ok()).map_or(0, |left| left.as_secs()))
     }
 
     pub(crate) fn ready(&self) -> Result<(), NotReady> {
         match *self.stage.borrow() {
-            Stage::Serving if self.hub.queue.is_writable() => Ok(()),
-            Stage::Serving => Err(NotReady::SpoolNotWritable),
+            Stage::Serving if !self.hub.queue.is_writable() => Err(NotReady::SpoolNotWritable),
+            Stage::Serving if self.certificate_left() == Some(0) => Err(NotReady::NoCertificate),
+            Stage::Serving => Ok(()),
             Stage::Finishing | Stage::Ending => Err(NotReady::Away),
         }
     }
@@ -80,7 +99,7 @@ impl Metrics {
         };
         let usage = Usage::measure(holds.bytes, config);
         let away = self.ready() == Err(NotReady::Away);
-        let mebibytes = |bytes: u64| bytes / MEBIBYTE * MEBIBYTE;
+        let coarse = |bytes: u64| bytes / GRAIN * GRAIN;
 
         let mut samples: Vec<Sample> =
             Counter::ALL.into_iter().zip(counted).map(|(counter, sum)| (Metric::Counted(counter), Some(sum))).collect();
@@ -96,10 +115,10 @@ impl Metrics {
             (Metric::CommitQueue, hub.queue.len() as u64 / QUEUE_GRAIN * QUEUE_GRAIN),
             (Metric::SpoolWritable, hub.queue.is_writable().into()),
             (Metric::EpochAge, hub.queue.epoch_age().as_secs()),
-            (Metric::SpoolFile, mebibytes(usage.spool_file)),
-            (Metric::DiskFree, mebibytes(usage.disk_free)),
+            (Metric::SpoolFile, coarse(usage.spool_file)),
+            (Metric::DiskFree, coarse(usage.disk_free)),
             (Metric::DiskShare, usage.disk_share),
-            (Metric::Memory, mebibytes(usage.memory)),
+            (Metric::Memory, coarse(usage.memory)),
             (Metric::MemoryShare, usage.memory_share),
             (Metric::Pressure, hub.pressure() as u64),
             (Metric::Away, away.into()),
@@ -107,6 +126,7 @@ impl Metrics {
             (Metric::Build, 1),
         ];
         samples.extend(machine.map(|(metric, value)| (metric, Some(value))));
+        samples.push((Metric::CertificateLeft, self.certificate_left()));
         samples
     }
 }

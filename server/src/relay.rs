@@ -1,8 +1,10 @@
 //! A relay from start to end: opens the data folder, serves connections, and ends without losing what it was given.
 
+use std::fs;
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +31,7 @@ use crate::pages::Pages;
 use crate::reader::{LoadQueue, Reader};
 use crate::spool::{EnrolmentId, Recovered, RedbSpool, Spool, SpoolError};
 use crate::status::Since;
+use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 use crate::time::Jumps;
 use crate::tls::{Tls, TlsError};
@@ -36,6 +39,9 @@ use crate::{grace, pressure};
 
 /// The file in the data folder where a running relay notes its address, for `enrol`.
 pub const URL_FILE: &str = "url";
+
+/// The file in the data folder that says when the clock was last believed: see [`Jumps`].
+const BELIEVED_FILE: &str = "clock";
 
 /// The second line of that file, if links must pin the relay's own key.
 pub const PINNED: &str = "pinned";
@@ -113,7 +119,6 @@ impl Relay {
         let (load_queue, loads) = LoadQueue::new();
         let stop = load_queue.clone();
         let hub = Arc::new(Hub::new(config.rules(), config.clock.clone(), recovered, enrolments, load_queue));
-        hub.tidy_enrolments();
         let reader = Reader::start(Arc::clone(&hub), Arc::clone(&spool), &stop, loads)
             .map_err(system("the reader's thread cannot be started"))?;
         let committer = Committer::start(Arc::clone(&hub.queue), Arc::clone(&spool), {
@@ -191,7 +196,7 @@ impl Relay {
 
     fn timekeepers(&self) -> (impl Future<Output = ()> + use<>, impl Future<Output = ()> + use<>) {
         let hub = Arc::clone(&self.door.hub);
-        let sweeps = sweep(Arc::clone(&hub), Arc::clone(&self.spool), self.door.config.sweep_every);
+        let sweeps = sweep(Arc::clone(&hub), Arc::clone(&self.spool), Arc::clone(&self.door.config));
         (async move { grace::run(&hub).await }, sweeps)
     }
 
@@ -223,8 +228,8 @@ impl Relay {
             chores.spawn(async move { tls.keep_current().await });
         }
         if let Some(server) = self.metrics_server.take() {
-            let metrics =
-                Metrics::new(Arc::clone(&self.door.hub), Arc::clone(&self.door.config), self.door.stage.subscribe());
+            let Door { hub, config, stage, tls, .. } = &self.door;
+            let metrics = Metrics::new(Arc::clone(hub), Arc::clone(config), stage.subscribe(), tls.clone());
             chores.spawn(server.run(metrics));
         }
         // Every connection holds a sender: when none is left, all have ended.
@@ -275,13 +280,18 @@ impl Relay {
         let configured = self.door.config.url.as_ref().map(|url| RelayAddress::as_str(url).to_owned());
         let url = configured.unwrap_or_else(|| self.listening_url(listens_on));
         let pinned = if self.door.config.transport == Transport::Pinned { PINNED } else { "" };
-        // Never half written: `enrol` may read it at any moment.
         let path = self.door.config.data.join(URL_FILE);
-        let draft = path.with_extension("new");
-        let written = private_file(&draft).and_then(|mut file| writeln!(file, "{url}\n{pinned}"));
-        if let Err(error) = written.and_then(|()| std::fs::rename(&draft, &path)) {
-            tracing::warn!(%error, "the relay's address could not be noted; give it to `enrol` with --url");
-        }
+        let failed = "the relay's address could not be noted; give it to `enrol` with --url";
+        note(&path, format_args!("{url}\n{pinned}\n"), failed);
+    }
+}
+
+/// Writes a small file of the data folder, never half: it may be read at any moment.
+fn note(path: &Path, text: std::fmt::Arguments<'_>, failed: &str) {
+    let draft = path.with_extension("new");
+    let written = private_file(&draft).and_then(|mut file| file.write_fmt(text));
+    if let Err(error) = written.and_then(|()| fs::rename(&draft, path)) {
+        tracing::warn!(%error, "{failed}");
     }
 }
 
@@ -294,28 +304,34 @@ pub async fn run(listener: TcpListener, shutdown: impl Future<Output = ()>, conf
 }
 
 /// Does at every full hour what the time asks for. Never returns.
-async fn sweep(hub: Arc<Hub>, spool: Arc<dyn Spool>, every: Duration) {
-    let mut ticks = interval(every);
+async fn sweep(hub: Arc<Hub>, spool: Arc<dyn Spool>, config: Arc<Config>) {
+    let mut ticks = interval(config.sweep_every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut expired, mut swept) = (None, None);
-    let mut jumps = Jumps::after(hub.clock().patience());
+    let (mut expired, mut swept, mut turned) = (None, None, None);
+    let believed = config.data.join(BELIEVED_FILE);
+    let last = fs::read_to_string(&believed).ok().and_then(|seconds| seconds.trim().parse().ok());
+    let mut jumps = Jumps::after(config.clock.patience(), last);
     loop {
         ticks.tick().await;
         let now = hub.now();
-        if !jumps.may_delete(now) {
-            continue;
-        }
-        let hour = now.hour();
+        let (hour, may_delete) = (now.hour(), jumps.may_delete(now.unix, config.clock.machine()));
+        hub.doubts_clock.store(!may_delete, Ordering::Relaxed);
         // Before the epoch turns: what expires now is unreadable an hour earlier.
-        if expired != Some(hour) {
+        if may_delete && expired != Some(hour) {
             match hub.expire(&spool).await {
                 Ok(()) => expired = Some(hour),
                 Err(error) => tracing::warn!(%error, "what expires could not be looked up; trying again"),
             }
         }
-        if swept != Some(hour) {
+        if may_delete && swept != Some(hour) {
             swept = Some(hour);
             hub.sweep().await;
+            note(&believed, format_args!("{}\n", now.unix), "the time could not be noted");
+        }
+        // Whatever the clock says: what was deleted is to be unreadable.
+        if turned != Some(hour) {
+            turned = Some(hour);
+            hub.queue.turn_epoch();
         }
     }
 }

@@ -94,7 +94,7 @@ pub struct BoxKey {
 /// One durable change. A batch is applied in order, all or nothing.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// A box now waits at `to`. Seqs at one end only ever grow.
+    /// A box now waits at `to`. Seqs at one end grow; those of a batch that failed may come again, with other boxes.
     Append {
         /// The recipient's end.
         to: EndOf,

@@ -8,8 +8,12 @@ use crate::spool::Hour;
 
 const HOUR: u64 = 3600;
 
-/// How long a wall clock that jumped ahead is not believed where it would delete.
-const PATIENCE: Duration = Duration::from_hours(24);
+/// How long a wall clock that jumped ahead is not believed where it would delete. Less than a machine runs that is turned
+/// off every night.
+const PATIENCE: Duration = Duration::from_hours(6);
+
+/// A relay that was away for longer takes the clock for one that jumped. It notes the time every hour.
+const AWAY: u64 = 3 * HOUR;
 
 /// A box is accepted a moment after its expiry was written; the promise is kept from then.
 const SETTLING: u64 = 600;
@@ -51,7 +55,7 @@ impl Clock {
         Self { wall: Arc::new(wall), start: Instant::now(), patience: Duration::ZERO }
     }
 
-    /// For so long after the wall time went ahead of the monotonic one by more than an hour, nothing is deleted by it.
+    /// For so long after the wall time went ahead of the machine's own by more than an hour, nothing is deleted by it.
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
@@ -65,6 +69,14 @@ impl Clock {
 
     pub(crate) const fn patience(&self) -> Duration {
         self.patience
+    }
+
+    /// Seconds that the machine has been on, asleep or not.
+    pub(crate) fn machine(&self) -> u64 {
+        #[cfg(target_os = "linux")]
+        return rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec.try_into().unwrap_or(0);
+        #[cfg(not(target_os = "linux"))]
+        self.start.elapsed().as_secs()
     }
 
     /// How long it is until `millis`.
@@ -88,29 +100,36 @@ impl fmt::Debug for Clock {
 /// Whether the wall clock may be believed where it deletes. One that is set to a wrong day would have everything expire that
 /// waits, in a minute; one that was wrong and is set right, what came before that.
 pub(crate) struct Jumps {
+    /// Seconds.
     patience: u64,
-    /// Seconds by which the wall clock is ahead of the monotonic one.
+    /// When the clock was last believed, as it said itself, by this process or the one before.
+    believed: Option<u64>,
+    /// Seconds by which the wall clock is ahead of the machine's own.
     ahead: Option<u64>,
-    believed_from: u64,
+    doubted_until: u64,
 }
 
 impl Jumps {
-    pub(crate) fn after(patience: Duration) -> Self {
-        let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-        Self { patience, ahead: None, believed_from: 0 }
+    /// `believed` is what was noted when the clock was last believed.
+    pub(crate) const fn after(patience: Duration, believed: Option<u64>) -> Self {
+        Self { patience: patience.as_secs(), believed, ahead: None, doubted_until: 0 }
     }
 
-    /// Call it often: what a clock is ahead since the last time is a jump.
-    pub(crate) fn may_delete(&mut self, now: Now) -> bool {
-        let ahead = now.unix.saturating_sub(now.millis / 1_000);
-        let before = self.ahead.replace(ahead).unwrap_or(ahead);
-        if ahead > before + HOUR && self.patience > 0 {
+    /// Call it often: what the wall clock (seconds since the Unix epoch) is ahead of the machine's own (seconds since it
+    /// was started) since the last time is a jump.
+    pub(crate) fn may_delete(&mut self, wall: u64, machine: u64) -> bool {
+        let ahead = wall.saturating_sub(machine);
+        let jumped = match self.ahead.replace(ahead) {
+            Some(before) => ahead > before + HOUR,
+            None => self.believed.is_some_and(|believed| wall > believed + AWAY),
+        };
+        if jumped && self.patience > 0 {
             tracing::error!(
-                "the clock went ahead by more than an hour: nothing expires for a day; set it right if it is wrong"
+                "the clock went ahead, or the relay was away for long: nothing expires for six hours; see that the clock is right"
             );
-            self.believed_from = now.millis.saturating_add(self.patience);
+            self.doubted_until = machine.saturating_add(self.patience);
         }
-        now.millis >= self.believed_from
+        machine >= self.doubted_until
     }
 }
 
@@ -118,24 +137,36 @@ impl Jumps {
 mod tests {
     use super::*;
 
+    const START: u64 = 1_800_000_000;
+    const YEAR: u64 = 365 * 24 * HOUR;
+
     #[test]
-    fn after_a_jump_ahead_nothing_is_deleted_for_a_day() {
-        let at = |seconds: u64, ahead: u64| Now { unix: 1_800_000_000 + seconds + ahead, millis: seconds * 1_000 };
-        let mut jumps = Jumps::after(PATIENCE);
-        assert!(jumps.may_delete(at(0, 0)) && jumps.may_delete(at(60, 0)));
+    fn after_a_jump_ahead_nothing_is_deleted_for_six_hours() {
+        let mut jumps = Jumps::after(PATIENCE, None);
+        let mut may_delete = |machine: u64, ahead: u64| jumps.may_delete(START + machine + ahead, machine);
+        assert!(may_delete(0, 0) && may_delete(60, 0));
         // Adjusted by an hour, turned back, and an hour ahead again.
-        assert!(jumps.may_delete(at(120, 3_600)) && jumps.may_delete(at(180, 0)) && jumps.may_delete(at(240, 3_600)));
-        let year = 365 * 24 * HOUR;
-        assert!(!jumps.may_delete(at(300, year)));
-        assert!(!jumps.may_delete(at(300 + 24 * HOUR - 1, year)));
-        assert!(jumps.may_delete(at(300 + 24 * HOUR, year)));
+        assert!(may_delete(120, 3_600) && may_delete(180, 0) && may_delete(240, 3_600));
+        assert!(!may_delete(300, YEAR));
+        assert!(!may_delete(300 + 6 * HOUR - 1, YEAR));
+        assert!(may_delete(300 + 6 * HOUR, YEAR));
         // Set right in time: what it said meanwhile does no harm, and waiting costs little.
         let later = 400 * 24 * HOUR;
-        assert!(!jumps.may_delete(at(later, 3 * year)) && !jumps.may_delete(at(later + 60, 0)));
-        assert!(jumps.may_delete(at(later + 24 * HOUR, 0)));
+        assert!(!may_delete(later, 3 * YEAR) && !may_delete(later + 60, 0));
+        assert!(may_delete(later + 6 * HOUR, 0));
         // A clock that was made to jump is believed.
-        let mut none = Jumps::after(Duration::ZERO);
-        assert!(none.may_delete(at(0, 0)) && none.may_delete(at(1, year)));
+        let mut none = Jumps::after(Duration::ZERO, Some(START));
+        assert!(none.may_delete(START + YEAR, 0) && none.may_delete(START + 2 * YEAR, 1));
+    }
+
+    #[test]
+    fn a_restart_forgets_no_jump() {
+        assert!(Jumps::after(PATIENCE, Some(START)).may_delete(START + AWAY, 7));
+        let mut away = Jumps::after(PATIENCE, Some(START));
+        assert!(!away.may_delete(START + AWAY + 1, 7));
+        assert!(away.may_delete(START + AWAY + 1 + 6 * HOUR, 7 + 6 * HOUR));
+        // One that was ahead and is right again, or behind, deletes nothing that it should not.
+        assert!(Jumps::after(PATIENCE, Some(START + YEAR)).may_delete(START, 7));
     }
 
     #[test]

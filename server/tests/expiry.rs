@@ -152,9 +152,12 @@ async fn a_clock_that_jumps_ahead_deletes_nothing_until_it_was_believed() {
     let counters = relay.counters();
     let keeping = tokio::spawn(relay.keep_time());
     tokio::time::sleep(Duration::from_millis(200)).await;
+    let epoch_keys = || std::fs::read(data.path().join("epoch.keys")).unwrap();
+    let before = epoch_keys();
     now.fetch_add(30 * 24 * 3_600, Ordering::SeqCst);
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(counters.get(Counter::Expired), 0, "it may be wrong");
+    assert!(before != epoch_keys(), "what was deleted becomes unreadable all the same");
     patiently(async {
         while counters.get(Counter::Expired) == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;

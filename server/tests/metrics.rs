@@ -11,6 +11,7 @@ use std::time::Duration;
 use support::{TestRelay, accepted, patiently};
 use tacit_proto::End;
 use tacit_server::control::{Ask, Reply, ask as ask_relay};
+use tacit_server::{Acme, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -146,6 +147,23 @@ async fn only_this_machine_is_answered_and_only_what_there_is() {
         let response = ask(addr, request).await;
         assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {response}");
     }
+}
+
+#[tokio::test]
+async fn a_relay_without_a_certificate_is_not_ready() {
+    let relay = TestRelay::start_with(|config| {
+        config.metrics = Some("127.0.0.1:0".parse().unwrap());
+        config.url = Some("wss://relay.example".parse().unwrap());
+        // Nobody is there.
+        let (domain, directory) = ("relay.example".to_owned(), "https://127.0.0.1:9/".to_owned());
+        config.transport = Transport::Acme(Acme { domain, directory, contact: None, root: None });
+    })
+    .await;
+    let ready = get(&relay, "/readyz").await;
+    assert!(ready.starts_with("HTTP/1.1 503 ") && ready.contains("no certificate"), "{ready}");
+    assert_eq!(value(&metrics(&relay).await, "tacit_certificate_left_seconds"), Some(0));
+    let without = monitored(Duration::from_secs(3_600)).await;
+    assert_eq!(value(&metrics(&without).await, "tacit_certificate_left_seconds"), None, "it needs none");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
@@ -209,6 +210,80 @@ fn init_writes_what_runs_and_never_over_what_is_there() {
     for command in ["drain", "resume"] {
         assert!(output(program().arg(command).arg("--config").arg(&config)).status.success());
     }
+}
+
+#[test]
+fn what_init_writes_can_be_read_by_the_relays_user_whatever_the_umask() {
+    let (folder, data) = data();
+    let place = folder.path().join("etc");
+    let mut init = Command::new("sh");
+    init.args(["-c", "umask 077; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_tacit-server"), "init", "--folder"])
+        .arg(&place);
+    init.arg("--data").arg(&data).args(["--url", "ws://127.0.0.1:7443", "--tls", "off", "--operator", ""]);
+    let written = output(init.env("TACIT_CONFIG", "/dev/null"));
+    assert!(written.status.success(), "{}", text(&written.stderr));
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&place), mode(&place.join("tacit.toml")), mode(&data)), (0o755, 0o644, 0o700));
+    assert!(text(&written.stdout).contains("chown -R tacit: "), "{}", text(&written.stdout));
+}
+
+#[test]
+fn root_works_in_the_relays_folder_as_its_owner_and_follows_no_link_there() {
+    use std::os::unix::fs::{MetadataExt, chown, symlink};
+    let (folder, data) = data();
+    std::fs::create_dir(&data).unwrap();
+    if chown(&data, Some(12_345), Some(12_346)).is_err() {
+        println!("only root can show this");
+        return;
+    }
+    // Where every user can come to it.
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = folder.path().join("tacit-server");
+    std::fs::copy(env!("CARGO_BIN_EXE_tacit-server"), &copy).unwrap();
+    let run = |command: &str| {
+        let done = output(Command::new(&copy).arg(command).arg("--data").arg(&data).env("TACIT_CONFIG", "/dev/null"));
+        assert!(done.status.success() || command == "doctor", "{command}: {}", text(&done.stderr));
+    };
+    let outside = folder.path().join("outside");
+    std::fs::write(&outside, "root's").unwrap();
+    symlink(&outside, data.join("doctor.new")).unwrap();
+    ["enrol", "enrolments", "compact", "migrate", "doctor"].iter().for_each(|command| run(command));
+    assert_eq!(std::fs::read_to_string(&outside).unwrap(), "root's");
+    assert_eq!(std::fs::metadata(&outside).unwrap().uid(), 0);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&data).unwrap() {
+        let (name, about) = entry.map(|entry| (entry.file_name(), entry.metadata().unwrap())).unwrap();
+        assert_eq!((about.uid(), about.gid()), (12_345, 12_346), "{name:?}");
+        names.push(name.into_string().unwrap());
+    }
+    assert!(names.contains(&"spool.redb".to_owned()) && names.contains(&"enrolments".to_owned()), "{names:?}");
+}
+
+#[test]
+fn a_restore_that_cannot_write_the_configuration_restores_nothing() {
+    let (folder, data) = data();
+    let config = folder.path().join("tacit.toml");
+    std::fs::write(&config, "hold = \"2d\"\n").unwrap();
+    drop(Process::start_with(
+        program().arg("--config").arg(&config).arg("--data").arg(&data).args(["--listen", "127.0.0.1:0"]),
+    ));
+    let file = folder.path().join("backup");
+    let written = output(program().arg("backup").arg(&file).arg("--config").arg(&config).arg("--data").arg(&data));
+    assert!(written.status.success(), "{}", text(&written.stderr));
+    let (new, place) = (folder.path().join("new"), folder.path().join("etc").join("tacit.toml"));
+    let restore = |to: &Path| {
+        let mut restore = program();
+        restore.arg("restore").arg(&file).arg("--data").arg(&new).arg("--write-config").arg(to);
+        restore
+    };
+    fails(&mut restore(&config), 1, "tacit.toml: ");
+    assert!(!new.exists());
+    let restored = output(&mut restore(&place));
+    assert!(restored.status.success(), "{}", text(&restored.stderr));
+    assert_eq!(std::fs::read_to_string(&place).unwrap(), "hold = \"2d\"\n");
+    let another = folder.path().join("another.toml");
+    fails(&mut restore(&another), 1, "");
+    assert!(!another.exists(), "over a spool nothing is restored, and nothing is left behind");
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub(super) enum Metric {
     MemoryShare,
     Pressure,
     Away,
+    CertificateLeft,
     Up,
     Build,
 }
@@ -62,6 +63,7 @@ impl Metric {
             Self::MemoryShare => "tacit_memory_share_bytes",
             Self::Pressure => "tacit_pressure",
             Self::Away => "tacit_away",
+            Self::CertificateLeft => "tacit_certificate_left_seconds",
             Self::Up => "tacit_up_seconds",
             Self::Build => "tacit_build_info",
         }
@@ -89,13 +91,14 @@ impl Metric {
             Self::CommitQueue => "Changes that await their transaction, in steps of 16",
             Self::SpoolWritable => "1 if the last transaction could be made, else 0",
             Self::EpochAge => "How long the epoch has lasted; deleted boxes are unreadable after two",
-            Self::SpoolFile => "Length of the spool's file, in steps of 1 MiB",
-            Self::DiskFree => "What the file system would still give, in steps of 1 MiB",
+            Self::SpoolFile => "Length of the spool's file, in steps of 64 MiB",
+            Self::DiskFree => "What the file system would still give, in steps of 64 MiB",
             Self::DiskShare => "The relay's share of the disk",
-            Self::Memory => "The process's memory, in steps of 1 MiB",
+            Self::Memory => "The process's memory, in steps of 64 MiB",
             Self::MemoryShare => "The relay's share of that; 0 if it is not known",
             Self::Pressure => "How scarce disk and memory are: 0 calm, 1 tight, 2 critical",
             Self::Away => "1 if the relay is drained or ending, else 0",
+            Self::CertificateLeft => "For how long the certificate is good; 0 if it is not, or there is none yet",
             Self::Up => "How long the relay has been running",
             Self::Build => "The program's version",
         }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use tacit_proto::{EndOf, SealedBox};
 
-use super::chain::{BacklogRow, Link, follow, should_follow};
+use super::chain::{BacklogRow, Link, Suspects, follow, should_follow};
 use super::epoch::{EpochId, EpochKey, Keyring};
 use super::fault::Fault;
 use super::rows::{MAX_SEQ, box_from_key, box_key, channel_to_bytes, due_key, due_row, end_key, spent_code_to_bytes};
@@ -20,6 +20,14 @@ use super::{BoxKey, Change, EnrolmentId, SpentCode};
 pub(super) struct Appending {
     links: HashMap<EndOf, Link>,
     row: Vec<u8>,
+    pub(super) suspects: Suspects,
+}
+
+impl Appending {
+    /// Forgets what it goes on from.
+    pub(super) fn begin_anew(&mut self) {
+        self.links.clear();
+    }
 }
 
 /// A box that is to be stored.
@@ -83,7 +91,7 @@ pub(super) fn apply(
             }
             Some(oldest) if should_follow(was, oldest) => {
                 appending.links.remove(&of);
-                move_base(tables, keys, &of, oldest)?;
+                move_base(tables, keys, &mut appending.suspects, &of, oldest)?;
             }
             Some(_) => {}
         }
@@ -141,10 +149,10 @@ fn append(
     appends: &[Append<'_>],
 ) -> Result<(), Fault> {
     let mut nonces = Nonces::draw()?;
-    let Appending { links, row } = appending;
+    let Appending { links, row, suspects } = appending;
     for boxes in appends.chunk_by(|one, next| one.to == next.to) {
         let Some(first) = boxes.first() else { continue };
-        let mut link = link(tables, keys, links, &first.to, first.key.seq)?;
+        let mut link = link(tables, keys, (&mut *links, &mut *suspects), &first.to, first.key.seq)?;
         for Append { name, to, key, sealed } in boxes {
             wrap_box(row, &mut link, &mut nonces, to, *key, sealed)?;
             if let Some(replaced) = tables.boxes.put(*name, row)? {
@@ -161,7 +169,7 @@ fn append(
 fn link(
     tables: &mut Tables<'_>,
     keys: &Keyring,
-    links: &mut HashMap<EndOf, Link>,
+    (links, suspects): (&mut HashMap<EndOf, Link>, &mut Suspects),
     to: &EndOf,
     seq: u64,
 ) -> Result<Link, Fault> {
@@ -174,19 +182,23 @@ fn link(
         tables.backlogs.put(end_key(to), &BacklogRow::wrap(to, &link, epoch, epoch_key)?.to_bytes())?;
         return Ok(link);
     };
-    match BacklogRow::from_bytes(&row)?.unwrap(to, keys) {
-        Err(Fault::Damaged(_)) => {
-            let oldest = oldest(tables, to)?.unwrap_or(seq);
-            move_base(tables, keys, to, oldest)?.unwrap(to, keys)
-        }
-        link => link,
+    if let Some(link) = suspects.judge(to, BacklogRow::from_bytes(&row)?.unwrap(to, keys))? {
+        return Ok(link);
     }
+    let oldest = oldest(tables, to)?.unwrap_or(seq);
+    move_base(tables, keys, suspects, to, oldest)?.unwrap(to, keys)
 }
 
 /// Has the row of a backlog follow its oldest box.
-fn move_base(tables: &mut Tables<'_>, keys: &Keyring, of: &EndOf, oldest: u64) -> Result<BacklogRow, Fault> {
+fn move_base(
+    tables: &mut Tables<'_>,
+    keys: &Keyring,
+    suspects: &mut Suspects,
+    of: &EndOf,
+    oldest: u64,
+) -> Result<BacklogRow, Fault> {
     let row = tables.backlogs.get(&end_key(of))?.ok_or(Fault::Damaged("a backlog without a row"))?;
-    let row = follow(&row, of, oldest, keys, current(keys)?)?;
+    let row = follow(&row, of, oldest, keys, current(keys)?, suspects)?;
     tables.backlogs.put(end_key(of), &row.to_bytes())?;
     Ok(row)
 }

@@ -18,7 +18,7 @@
 //! whenever that seq enters another [`STRIDE`]; with a random 12-byte nonce each time: even a million rows an hour repeat
 //! one under an epoch key with probability 2^-57.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::error::Unspecified;
@@ -105,27 +105,49 @@ pub(super) const fn should_follow(from: u64, to: u64) -> bool {
 
 /// Moves the row of a backlog up to its oldest waiting seq, wrapped under the key of an epoch.
 ///
-/// A row that does not open was damaged. The boxes behind it are lost, and so would be all that came after them at any end:
-/// no transaction could be made that reads it. A new chain takes its place.
+/// A row that does not open, twice, was damaged. The boxes behind it are lost, and so would be all that came after them at
+/// any end: no transaction could be made that reads it. A new chain takes its place.
 pub(super) fn follow(
     row: &[u8],
     of: &EndOf,
     oldest: u64,
     keys: &Keyring,
     (epoch, key): (EpochId, &EpochKey),
+    suspects: &mut Suspects,
 ) -> Result<BacklogRow, Fault> {
     let link = BacklogRow::from_bytes(row)?.unwrap(of, keys).and_then(|mut link| {
         link.advance(oldest)?;
         Ok(link)
     });
-    let link = match link {
-        Err(Fault::Damaged(why)) => {
-            tracing::error!(why, "a backlog's row was damaged: what waited there cannot be delivered any more");
-            Link::draw(oldest)?
-        }
-        link => link?,
+    let link = match suspects.judge(of, link)? {
+        Some(link) => link,
+        None => Link::draw(oldest)?,
     };
     BacklogRow::wrap(of, &link, epoch, key)
+}
+
+/// Backlogs whose row did not open when it was last read. It may have been read wrongly: the transaction fails, by which
+/// the database is opened anew, and every link that was taken from the row is dropped.
+#[derive(Default)]
+pub(super) struct Suspects(HashSet<EndOf>);
+
+impl Suspects {
+    /// The link, if the row opened; `None` if it failed to do so for the second time.
+    pub(super) fn judge(&mut self, of: &EndOf, link: Result<Link, Fault>) -> Result<Option<Link>, Fault> {
+        match link {
+            Err(Fault::Damaged(_)) if self.0.insert(*of) => {
+                Err(Fault::Io("a backlog's row does not open; it is read once more".to_owned()))
+            }
+            Err(Fault::Damaged(why)) => {
+                tracing::error!(why, "a backlog's row is damaged: what waited there cannot be delivered any more");
+                Ok(None)
+            }
+            link => {
+                self.0.remove(of);
+                link.map(Some)
+            }
+        }
+    }
 }
 
 /// The chain key of one seq.

@@ -13,7 +13,7 @@ use redb::{Database, ReadableDatabase};
 use tacit_proto::{EndOf, SealedBox};
 
 use super::batch::{Appending, apply, oldest};
-use super::chain::{BacklogRow, Chains, follow};
+use super::chain::{BacklogRow, Chains, Suspects, follow};
 use super::epoch::{self, EpochId, EpochKey, Keyring, SlotFile};
 use super::fault::{Fault, guarded};
 use super::opening::{Opened, drop_guarded, open_database, open_to_read};
@@ -231,9 +231,12 @@ impl RedbSpool {
         writer.next_epoch = Some((id, key.clone()));
         writer.slots.put(id, &key)?;
         self.write_state().keys.add(id, key.clone());
-        // Rows that were damaged have a new chain then.
-        *lock(&self.appending) = Appending::default();
-        self.write(writer, |tables, keys| rewrap(tables, keys, id, &key))?;
+        {
+            let mut appending = lock(&self.appending);
+            // Rows that were damaged have a new chain then.
+            appending.begin_anew();
+            self.write(writer, |tables, keys| rewrap(tables, keys, (id, &key), &mut appending.suspects))?;
+        }
 
         writer.next_epoch = None;
         let mut state = self.write_state();
@@ -307,7 +310,7 @@ impl Spool for RedbSpool {
         let drained = |of: &EndOf| lock(&self.chains).forget(of);
         let done = self.write(&mut writer, |tables, keys| apply(tables, batch, keys, &mut appending, drained));
         if done.is_err() {
-            *appending = Appending::default();
+            appending.begin_anew();
         }
         done.map_err(Fault::on_write)
     }
@@ -365,11 +368,16 @@ fn epochs_in_use(tables: &mut Tables<'_>) -> Result<HashSet<EpochId>, Fault> {
 }
 
 /// Turns every chain forward to its oldest waiting box, and wraps it under the new key.
-fn rewrap(tables: &mut Tables<'_>, keys: &Keyring, id: EpochId, key: &EpochKey) -> Result<(), Fault> {
+fn rewrap(
+    tables: &mut Tables<'_>,
+    keys: &Keyring,
+    epoch: (EpochId, &EpochKey),
+    suspects: &mut Suspects,
+) -> Result<(), Fault> {
     for (end, row) in tables.backlogs.all()? {
         let of = end_from_key(&end)?;
         let oldest = oldest(tables, &of)?.ok_or(Fault::Damaged("a backlog without a box"))?;
-        tables.backlogs.put(end, &follow(&row, &of, oldest, keys, (id, key))?.to_bytes())?;
+        tables.backlogs.put(end, &follow(&row, &of, oldest, keys, epoch, suspects)?.to_bytes())?;
     }
     Ok(())
 }

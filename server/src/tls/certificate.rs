@@ -49,6 +49,9 @@ pub enum CertificateError {
     /// It has not begun.
     #[error("the certificate is not valid yet; check this machine's clock")]
     NotYetValid,
+    /// It names another host.
+    #[error("the certificate is not for the host in `url`: devices would refuse it; get one for that host")]
+    OtherHost,
 }
 
 /// A chain and its key, which belong together.

@@ -42,13 +42,17 @@ pub enum FilesError {
     },
 }
 
-/// Checks a certificate and its key as the relay does when it starts: until when is it good?
+/// Checks a certificate and its key as the relay does, and for whom it is: until when is it good?
 ///
 /// # Errors
 /// [`FilesError`], which says what to do.
-pub fn check_files(certificate: &Path, private_key: &Path) -> Result<Validity, FilesError> {
+pub fn check_files(certificate: &Path, private_key: &Path, host: Option<&str>) -> Result<Validity, FilesError> {
     let (_, read) = read(certificate, private_key, SystemTime::now())?;
-    Ok(read?.validity())
+    let read = read?;
+    if host.is_some_and(|host| !read.is_for(host)) {
+        return Err(FilesError::Unusable { file: certificate.to_owned(), source: CertificateError::OtherHost });
+    }
+    Ok(read.validity())
 }
 
 type Digests = [[u8; 32]; 2];
@@ -106,17 +110,17 @@ impl Files {
             served,
             last: Mutex::new(Last { seen: Some(digests), early: None, warned: None }),
         };
-        files.serve(found?);
+        let found = found?;
+        // Perhaps the name is about to change.
+        if !files.is_ours(&found) {
+            tracing::warn!("{}", CertificateError::OtherHost);
+        }
+        files.served.replace(found);
         Ok(files)
     }
 
-    fn serve(&self, certificate: Certificate) {
-        if self.host.as_ref().is_some_and(|host| !certificate.is_for(host)) {
-            tracing::warn!(
-                "the certificate is not for the host in `url`: devices will refuse it; get one for that host"
-            );
-        }
-        self.served.replace(certificate);
+    fn is_ours(&self, certificate: &Certificate) -> bool {
+        self.host.as_ref().is_none_or(|host| certificate.is_for(host))
     }
 
     /// Reads the files every few seconds, and when told to. Never returns.
@@ -145,8 +149,10 @@ impl Files {
             Ok((digests, found)) => {
                 last.seen = Some(digests);
                 match found {
+                    // Whoever renews the certificate of another site may have put it here.
+                    Ok(certificate) if !self.is_ours(&certificate) => keep(&CertificateError::OtherHost),
                     Ok(certificate) => {
-                        self.serve(certificate);
+                        self.served.replace(certificate);
                         last.warned = None;
                         tracing::info!("the certificate's files changed: new connections get the new certificate");
                     }
@@ -199,7 +205,11 @@ mod tests {
     }
 
     fn pair_from(from: i32, until: i32) -> (String, String) {
-        let mut params = CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
+        pair_for("relay.example", from, until)
+    }
+
+    fn pair_for(host: &str, from: i32, until: i32) -> (String, String) {
+        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
         params.not_before = date_time_ymd(from, 1, 1);
         params.not_after = date_time_ymd(until, 1, 1);
         let key = KeyPair::generate().unwrap();
@@ -238,6 +248,12 @@ mod tests {
         assert_eq!(until(), 2100, "one is gone");
         put(&pair(2020).0, &new.1);
         assert_eq!(until(), 2100, "an expired one");
+        let others = pair_for("www.example", 1975, 2200);
+        put(&others.0, &others.1);
+        assert_eq!(until(), 2100, "another site's");
+        let refused = check_files(&certificate, &key, Some("relay.example")).unwrap_err().to_string();
+        assert!(refused.contains("not for the host"), "{refused}");
+        assert!(check_files(&certificate, &key, Some("www.example")).is_ok());
         put(&new.0, &new.1);
         assert_eq!(until(), 2200);
     }
