@@ -28,7 +28,8 @@ use names::{Metric, Sample};
 pub(crate) use server::MetricsServer;
 
 /// Grains of what is shown of the machine: fine enough to see trouble come, too coarse to see a message go by, or a file.
-const GRAIN: u64 = 64 << 20;
+const DISK_GRAIN: u64 = 64 << 20;
+const MEMORY_GRAIN: u64 = 8 << 20;
 const QUEUE_GRAIN: u64 = 16;
 
 /// What is asked for numbers.
@@ -99,7 +100,7 @@ impl Metrics {
         };
         let usage = Usage::measure(holds.bytes, config);
         let away = self.ready() == Err(NotReady::Away);
-        let coarse = |bytes: u64| bytes / GRAIN * GRAIN;
+        let coarse = |exact: u64, grain: u64| exact / grain * grain;
 
         let mut samples: Vec<Sample> =
             Counter::ALL.into_iter().zip(counted).map(|(counter, sum)| (Metric::Counted(counter), Some(sum))).collect();
@@ -112,13 +113,13 @@ impl Metrics {
         ]);
         let machine = [
             (Metric::ConnectionsLimit, config.abuse.connections as u64),
-            (Metric::CommitQueue, hub.queue.len() as u64 / QUEUE_GRAIN * QUEUE_GRAIN),
+            (Metric::CommitQueue, coarse(hub.queue.len() as u64, QUEUE_GRAIN)),
             (Metric::SpoolWritable, hub.queue.is_writable().into()),
             (Metric::EpochAge, hub.queue.epoch_age().as_secs()),
-            (Metric::SpoolFile, coarse(usage.spool_file)),
-            (Metric::DiskFree, coarse(usage.disk_free)),
+            (Metric::SpoolFile, coarse(usage.spool_file, DISK_GRAIN)),
+            (Metric::DiskFree, coarse(usage.disk_free, DISK_GRAIN)),
             (Metric::DiskShare, usage.disk_share),
-            (Metric::Memory, coarse(usage.memory)),
+            (Metric::Memory, coarse(usage.memory, MEMORY_GRAIN)),
             (Metric::MemoryShare, usage.memory_share),
             (Metric::Pressure, hub.pressure() as u64),
             (Metric::Away, away.into()),

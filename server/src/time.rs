@@ -10,7 +10,7 @@ const HOUR: u64 = 3600;
 
 /// How long a wall clock that jumped ahead is not believed where it would delete. Less than a machine runs that is turned
 /// off every night.
-const PATIENCE: Duration = Duration::from_hours(6);
+const PATIENCE: Duration = Duration::from_secs(6 * HOUR);
 
 /// A relay that was away for longer takes the clock for one that jumped. It notes the time every hour.
 const AWAY: u64 = 3 * HOUR;

@@ -94,7 +94,7 @@ impl Metric {
             Self::SpoolFile => "Length of the spool's file, in steps of 64 MiB",
             Self::DiskFree => "What the file system would still give, in steps of 64 MiB",
             Self::DiskShare => "The relay's share of the disk",
-            Self::Memory => "The process's memory, in steps of 64 MiB",
+            Self::Memory => "The process's memory, in steps of 8 MiB",
             Self::MemoryShare => "The relay's share of that; 0 if it is not known",
             Self::Pressure => "How scarce disk and memory are: 0 calm, 1 tight, 2 critical",
             Self::Away => "1 if the relay is drained or ending, else 0",
