@@ -79,7 +79,7 @@ pub enum Reply {
     Revoked(Revoked),
     /// A backup follows.
     Backup,
-    /// It was not done: why, and what to do.
+    /// It was not done, or not all of it: what is so now, and what to do.
     Refused(String),
 }
 
