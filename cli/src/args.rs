@@ -114,7 +114,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Enrol {
-    /// The enrolment link from the relay's operator
+    /// The enrolment link from the relay's operator; `-` is stdin
     pub(crate) link: String,
     /// How clients will see you
     #[arg(long, value_name = "NAME")]
@@ -140,7 +140,7 @@ pub(crate) struct Invite {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Join {
-    /// The link that you were given
+    /// The link that you were given; `-` is stdin
     pub(crate) link: String,
     /// What you call this person; it never leaves this device
     #[arg(long, value_name = "TEXT")]
@@ -159,7 +159,7 @@ pub(crate) struct Send {
     /// What to send; `-` sends each line of stdin
     #[arg(allow_hyphen_values = true)]
     pub(crate) text: String,
-    /// It answers this message: its id, as `history --json` shows it
+    /// It answers this message: its id, as `history --json` shows it. Of stdin, each line does
     #[arg(long, value_name = "ID")]
     pub(crate) reply_to: Option<String>,
     /// Fail unless the message got that far in time; `none` only queues it
@@ -173,7 +173,7 @@ pub(crate) struct Send {
 pub(crate) struct Edit {
     /// The message's id, as `history --json` shows it
     pub(crate) message: String,
-    /// What it says from now on
+    /// What it says from now on; `-` is stdin
     #[arg(allow_hyphen_values = true)]
     pub(crate) text: String,
     #[command(flatten)]
@@ -276,9 +276,11 @@ pub(crate) struct Search {
 pub(crate) struct Words {
     /// A label or an id
     pub(crate) contact: String,
-    /// The words were compared, and are the same on both sides
-    #[arg(long)]
-    pub(crate) verified: bool,
+    /// These words were compared, and are the same on both sides: all twelve, as one argument, or `-` for stdin; asks
+    /// without them
+    #[arg(long, value_name = "WORDS", num_args = 0..=1)]
+    #[allow(clippy::option_option, reason = "an option, and its value")]
+    pub(crate) verified: Option<Option<String>>,
     /// The words differ, or it is not sure that they were compared
     #[arg(long, conflicts_with = "verified")]
     pub(crate) not_verified: bool,
@@ -506,6 +508,9 @@ mod tests {
     fn contradictions_are_usage_errors() {
         for line in [
             &["words", "Anna", "--verified", "--not-verified"][..],
+            &["words", "Anna", "--verified", "a b", "--not-verified"],
+            // Which of them is the contact?
+            &["words", "--verified", "Anna"],
             &["receipts", "Anna", "--on", "--off"],
             &["invite", "--show", "Anna", "--label", "Ben"],
             &["send", "Anna"],

@@ -1,7 +1,8 @@
 //! States and outcomes in words for people, and in codes for scripts.
 
 use tacit_client_core::{
-    Attachment, Connection, Contact, ContactState, EndedWhy, Message, Outcome, RefusedWhy, TransferState,
+    Attachment, Client, Connection, Contact, ContactError, ContactState, EndedWhy, Message, Outcome, RefusedWhy,
+    TransferState,
 };
 
 use crate::care::words;
@@ -103,9 +104,22 @@ pub(crate) const fn state_word(state: ContactState) -> &'static str {
     }
 }
 
-/// What a state means and asks for; empty where there is nothing to say.
-pub(crate) const fn state_sentence(state: ContactState) -> &'static str {
+/// Whether the other side itself said that it ended the pairing. If not, that is only what the relay says.
+pub(crate) fn is_end_said(client: &Client, contact: &Contact) -> Result<bool, ContactError> {
+    match contact.state {
+        ContactState::Ended(EndedWhy::ByPeer) => {
+            Ok(client.farewell(contact.id.clone())?.is_some_and(|farewell| !farewell.is_ours))
+        }
+        _ => Ok(false),
+    }
+}
+
+/// What a state means and asks for; empty where there is nothing to say. `is_end_said` as [`is_end_said`] gives it.
+pub(crate) const fn state_sentence(state: ContactState, is_end_said: bool) -> &'static str {
     match state {
+        ContactState::Ended(EndedWhy::ByPeer) if is_end_said => {
+            "The other side ended this conversation. What was written is kept on this device."
+        }
         ContactState::Opening => "The relay was not reached yet: the link does not work before it was.",
         ContactState::Invited => "Nobody has used the invite yet.",
         ContactState::Joining => "The invite is being claimed: waiting for the relay.",
@@ -145,7 +159,10 @@ pub(crate) const fn ended(why: EndedWhy) -> &'static str {
         EndedWhy::Unclaimed => "Nobody used the invite in time. Make a new one.",
         EndedWhy::Declined => "You did not agree to what was offered. Ask for a new invite if you change your mind.",
         EndedWhy::ByUs => "You ended this conversation. What was written is kept on this device.",
-        EndedWhy::ByPeer => "The other side ended this conversation. What was written is kept on this device.",
+        EndedWhy::ByPeer => {
+            "The relay says that the other side ended this conversation; they said nothing themselves. Ask them in another \
+             way. What was written is kept on this device."
+        }
         EndedWhy::NoPermit => {
             "The relay refuses the permit for this invite. Make a new invite, or ask the relay's operator for another \
              enrolment link."
@@ -330,6 +347,19 @@ mod tests {
     #[test]
     fn each_end_says_why_in_its_own_words() {
         assert_eq!(ALL_ENDED.map(ended).into_iter().collect::<BTreeSet<_>>().len(), ALL_ENDED.len());
+    }
+
+    #[test]
+    fn without_a_farewell_an_end_is_what_the_relay_says() {
+        let by_peer = ContactState::Ended(EndedWhy::ByPeer);
+        assert!(state_sentence(by_peer, false).starts_with("The relay says that the other side ended"));
+        assert!(state_sentence(by_peer, false).contains("Ask them in another way"));
+        assert!(state_sentence(by_peer, true).starts_with("The other side ended this conversation."));
+        // Of no other end the relay is the only witness.
+        for why in ALL_ENDED {
+            let state = ContactState::Ended(why);
+            assert_eq!(state_sentence(state, true) == state_sentence(state, false), why != EndedWhy::ByPeer);
+        }
     }
 
     #[test]

@@ -67,6 +67,11 @@ pub(crate) fn typed(text: &str) -> String {
         .collect()
 }
 
+/// A label as an argument of a command that a person may copy into a shell (POSIX).
+pub(crate) fn quoted(text: &str) -> String {
+    format!("'{}'", line(text).replace('\'', "'\\''"))
+}
+
 /// JSON that is one line for every reader, and harmless on a terminal. Outside of strings JSON is ASCII, so whatever is
 /// replaced here stands in a string, where `\u` means the same.
 pub(crate) fn json(text: &str) -> String {
@@ -101,6 +106,16 @@ mod tests {
     #[test]
     fn a_message_cannot_turn_the_direction_of_what_follows() {
         assert_eq!(line("a\u{202e}b\u{2066}c"), "abc");
+    }
+
+    #[test]
+    fn a_label_is_one_argument_of_a_suggested_command_whatever_it_says() {
+        for label in ["Anna", "x'; touch owned; '", "$(touch owned) `touch owned` \\", "'''", ""] {
+            let command = format!("printf %s {}", quoted(label));
+            let output = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), label);
+        }
+        assert_eq!(quoted("a\n\u{1b}b"), "'a ␛b'");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tacit_client_core::{
     AttachmentError, AuthorityError, BackupError, CardError, ConsentFileError, ContactError, DeleteError, EditError,
     EndedWhy, EnrolError, InviteError, JoinError, NetworkError, Offer, OpenError, Outcome, ResetError, RetentionError,
-    SendError, SettingsError, StoreError, WaitError, WordError,
+    SendError, SettingsError, StoreError, TransferState, WaitError, WordError,
 };
 
 use crate::describe;
@@ -97,6 +97,8 @@ pub(crate) enum Failure {
     PairingEnded(EndedWhy),
     #[error("{}", describe::not_reached(*.outcome, .problem))]
     NotReached { outcome: Outcome, problem: String },
+    #[error("the file did not get there: {}", describe::transfer_words(*.0))]
+    NotTaken(TransferState),
     #[error(
         "the relay no longer lets this device into the conversation, so this was not sent: another device took it over, \
          or the relay lost it. It is kept here; pair again with a new invite"
@@ -125,7 +127,7 @@ pub(crate) enum Failure {
     WordNeeded,
     #[error("this needs a terminal, and has no JSON; scripts use `send`, `sync` and `history`")]
     NotATerminal,
-    #[error("the terminal cannot be used: {0}; nothing was lost")]
+    #[error("the terminal cannot be used: {0}; what was stored before is kept")]
     Terminal(#[source] io::Error),
     #[error("stdin cannot be read as text: {0}; what was read before is kept")]
     Stdin(#[source] io::Error),
@@ -133,7 +135,9 @@ pub(crate) enum Failure {
     Output(#[source] io::Error),
     #[error("the demo cannot be set up: {0}")]
     Demo(String),
-    #[error("interrupted; nothing was lost")]
+    #[error("{0}; see `tacit help`")]
+    Usage(&'static str),
+    #[error("interrupted; what was stored before is kept")]
     Interrupted,
 }
 
@@ -157,7 +161,11 @@ struct Terms<'a> {
 impl Failure {
     /// The code of the process.
     pub(crate) fn exit_code(&self) -> u8 {
-        if matches!(self, Self::Interrupted) { 130 } else { 1 }
+        match self {
+            Self::Usage(_) => 2,
+            Self::Interrupted => 130,
+            _ => 1,
+        }
     }
 
     /// The error as one JSON object.
@@ -298,6 +306,7 @@ impl Failure {
                 Outcome::Refused(_) => "message_refused",
                 _ => "timed_out",
             },
+            Self::NotTaken(transfer) => describe::transfer_code(*transfer),
             Self::LockedOut => "locked_out",
             Self::NoWordsYet => "no_words_yet",
             Self::NotConfirmed => "not_confirmed",
@@ -306,6 +315,7 @@ impl Failure {
             Self::Stdin(_) => "stdin",
             Self::Output(_) => "output",
             Self::Demo(_) => "demo",
+            Self::Usage(_) => USAGE,
             Self::Interrupted => "interrupted",
         }
     }
@@ -399,9 +409,11 @@ const fn store(error: &StoreError) -> &'static str {
     }
 }
 
+const USAGE: &str = "usage";
+
 /// A usage error as one JSON object.
 pub(crate) fn usage_json(message: String) -> String {
-    error_json("usage", message, None)
+    error_json(USAGE, message, None)
 }
 
 fn error_json(error: &str, message: String, terms: Option<Terms<'_>>) -> String {
@@ -481,8 +493,9 @@ mod tests {
     }
 
     #[test]
-    fn only_an_interruption_has_an_exit_code_of_its_own() {
+    fn only_an_interruption_and_what_is_no_command_line_have_exit_codes_of_their_own() {
         assert_eq!(Failure::Interrupted.exit_code(), 130);
+        assert_eq!(Failure::Usage("what").exit_code(), 2);
         assert_eq!(Failure::NoHome.exit_code(), 1);
     }
 }

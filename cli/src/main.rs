@@ -12,6 +12,7 @@ mod demo;
 mod describe;
 mod escape;
 mod failure;
+mod given;
 mod home;
 mod interrupt;
 mod notes;

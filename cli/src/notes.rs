@@ -24,8 +24,17 @@ pub(crate) const fn code(note: &Note) -> &'static str {
     }
 }
 
-/// A note, in words.
+/// A note in words, with those that came with it.
 pub(crate) fn words(note: &Note, direction: Direction) -> String {
+    let what = what(note, direction);
+    match own_words(note) {
+        Some(words) => format!("{what}: {words}"),
+        None => what,
+    }
+}
+
+/// What happened, in Tacit's own words alone.
+pub(crate) fn what(note: &Note, direction: Direction) -> String {
     let who = match direction {
         Direction::In => "They",
         Direction::Out => "You",
@@ -37,11 +46,11 @@ pub(crate) fn words(note: &Note, direction: Direction) -> String {
         Note::CrisisCardChanged => format!("{who} changed the crisis card"),
         Note::TermsChanged { version } => format!("{who} changed the terms (version {version})"),
         Note::Agreed { version } => format!("{who} agreed to the terms (version {version})"),
-        Note::Paused { words } => with_words(format!("{who} paused the conversation"), words),
+        Note::Paused { .. } => format!("{who} paused the conversation"),
         Note::Withdrawn => format!("{who} withdrew a message"),
         Note::Resumed => format!("{who} resumed the conversation"),
-        Note::Discharged { words } => with_words(format!("{who} said farewell"), words),
-        Note::Unpaired { words } => with_words(format!("{who} ended the conversation"), words),
+        Note::Discharged { .. } => format!("{who} said farewell"),
+        Note::Unpaired { .. } => format!("{who} ended the conversation"),
         Note::WordAsked => format!("{who} asked for the agreed word"),
         Note::WordGiven => format!("{who} answered with a word"),
         Note::WordRight => format!("{who} said the agreed word"),
@@ -60,7 +69,7 @@ pub(crate) fn retention_words(retention: Retention) -> String {
     if retention.legal_hold { format!("under a legal hold; without it, {keep}") } else { keep }
 }
 
-/// The note's own words, for scripts.
+/// The words of whoever did it.
 pub(crate) fn own_words(note: &Note) -> Option<&str> {
     match note {
         Note::Paused { words } | Note::Discharged { words } | Note::Unpaired { words } => {
@@ -68,8 +77,4 @@ pub(crate) fn own_words(note: &Note) -> Option<&str> {
         }
         _ => None,
     }
-}
-
-fn with_words(what: String, words: &str) -> String {
-    if words.is_empty() { what } else { format!("{what}: {words}") }
 }

@@ -53,7 +53,7 @@ fn ambiguous(several: &[&Contact], clock: &Clock) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use tacit_client_core::{CareState, EndedWhy};
 
     use super::*;

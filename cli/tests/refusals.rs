@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -180,6 +180,56 @@ fn a_passphrase_file_opens_what_the_variable_made() {
     };
     assert!(contacts(&file).status.success());
     assert_eq!(refused(&contacts(Path::new("/nonexistent"))), (Some(1), "passphrase_file".into()));
+}
+
+/// Runs a command with this on stdin.
+fn with_stdin(device: &Device, arguments: &[&str], stdin: &[u8]) -> Output {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(stdin).unwrap();
+    file.rewind().unwrap();
+    device.command(arguments).stdin(file).output().unwrap()
+}
+
+#[test]
+fn what_a_command_line_must_not_show_is_read_from_stdin() {
+    let device = Device::new();
+    let enrolled = with_stdin(&device, &["--json", "enrol", "-", "--timeout", "1s"], enrolment().as_bytes());
+    assert_eq!(refused(&enrolled), (Some(1), "enrolment_pending".into()));
+    // As a mail breaks it.
+    let (link, joining) = (invite(), &["--json", "join", "-", "--label", "Dr. Weiss", "--timeout", "1s"]);
+    let broken = format!("{}\n{}\n", &link[..40], &link[40..]);
+    assert_eq!(refused(&with_stdin(&device, joining, broken.as_bytes())), (Some(1), "join_pending".into()));
+    let contacts = device.run(&["--json", "contacts"]);
+    assert!(String::from_utf8(contacts.stdout).unwrap().contains("Dr. Weiss"));
+
+    // What is no text is not taken, so it was read.
+    let no_message = "0".repeat(32);
+    for line in [
+        &["edit", &no_message, "-"][..],
+        &["send", "Dr. Weiss", "-", "--reply-to", &no_message],
+        &["pause", "Dr. Weiss", "--words", "-"],
+        &["discharge", "Dr. Weiss", "--yes", "--words", "-"],
+    ] {
+        let mut with_json = vec!["--json"];
+        with_json.extend(line);
+        assert_eq!(refused(&with_stdin(&device, &with_json, &[0xff])), (Some(1), "stdin".into()), "{line:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_backup_does_not_write_through_a_link_that_somebody_planted() {
+    let device = waiting();
+    let folder = device.folder.path();
+    let (file, planted, victim) = (folder.join("backup"), folder.join("backup.part"), folder.join("victim"));
+    fs::write(&victim, "mine").unwrap();
+    std::os::unix::fs::symlink(&victim, &planted).unwrap();
+    let mut command = device.command(&["--json", "backup"]);
+    let backup = command.arg(&file).env("TACIT_BACKUP_SECRET", "a backup passphrase").output().unwrap();
+    assert!(backup.status.success(), "{}", String::from_utf8_lossy(&backup.stderr));
+    assert_eq!(fs::read(&victim).unwrap(), b"mine");
+    assert!(file.symlink_metadata().unwrap().is_file() && planted.symlink_metadata().is_err());
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions()) & 0o777, 0o600);
 }
 
 #[test]

@@ -11,8 +11,8 @@ pub(crate) mod fuzzing;
 mod rows;
 mod secret;
 
-use std::fs::{self, File};
-use std::io::{BufReader, BufWriter, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::client::{Client, rng};
@@ -121,8 +121,17 @@ impl Client {
 }
 
 fn write_file(store: &mut Store, path: &Path, secret: &BackupSecret) -> Result<(), BackupError> {
-    let file = File::create(path).map_err(io_error)?;
-    store::restrict(path)?;
+    // Of an attempt that was cut off. What stands there may also be a link that somebody planted in a shared folder: it is
+    // taken away, and nothing is written through it.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(error)),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path).map_err(io_error)?;
     let mut sink = BufWriter::new(file);
     rows::write(store, &mut sink, secret, wall_clock(), &mut rng())?;
     sink.flush().and_then(|()| sink.get_ref().sync_all()).map_err(io_error)

@@ -223,6 +223,14 @@ impl Cli {
         objects(&output.stdout)
     }
 
+    /// The safety words with a contact, as people read them to each other.
+    #[must_use]
+    pub fn words(&self, contact: &str) -> String {
+        let shown = self.ok(&["words", contact]);
+        let words = shown[0]["words"].as_array().unwrap();
+        words.iter().map(|word| word.as_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
     /// Starts a command that can be killed.
     #[must_use]
     pub fn spawn(&self, arguments: &[&str]) -> Child {

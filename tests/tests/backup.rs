@@ -43,8 +43,8 @@ fn talk(relay: &Relay) -> (Cli, Cli) {
     client.ok(&["sync"]);
     client.ok(&["send", "T", "an answer", "--wait", "accepted"]);
     therapist.ok(&["sync"]);
-    therapist.ok(&["words", "C", "--verified"]);
-    client.ok(&["words", "T", "--verified"]);
+    therapist.ok(&["words", "C", "--verified", &client.words("T")]);
+    client.ok(&["words", "T", "--verified", &therapist.words("C")]);
     (therapist, client)
 }
 
@@ -75,7 +75,7 @@ fn a_restored_device_takes_over_and_the_lost_one_is_locked_out() {
     // Accepted and not delivered, and queued, when the backup is made.
     lost.ok(&["send", "C", "under way", "--wait", "accepted"]);
     lost.ok(&["send", "C", "queued", "--wait", "none"]);
-    let words_before = lost.ok(&["words", "C"])[0]["words"].clone();
+    let words_before = lost.words("C");
     let file = lost.home().with_file_name("backup");
     let secret = back_up(&lost, &file);
     // The lost device goes on for a while: the queued message leaves, and comes twice.
@@ -111,9 +111,14 @@ fn a_restored_device_takes_over_and_the_lost_one_is_locked_out() {
     });
 
     // Both are told, and see new words that nobody has compared yet.
-    let (words, other_words) = (new.ok(&["words", "C"]), client.ok(&["words", "T"]));
-    assert_eq!(words[0]["words"], other_words[0]["words"]);
-    assert_ne!(words[0]["words"], words_before);
+    assert_eq!(new.words("C"), client.words("T"));
+    assert_ne!(new.words("C"), words_before);
+    // Words that were compared before verify nothing now, and neither does a yes that names none.
+    for (compared, code) in [(&["--verified", &words_before][..], "other_words"), (&["--verified"][..], "usage")] {
+        let refused = client.run(&[&["words", "T"][..], compared].concat());
+        let error: Value = serde_json::from_slice(&refused.stderr).unwrap();
+        assert_eq!(error["error"], code);
+    }
     for (device, by_peer) in [(&new, false), (&client, true)] {
         let shown = contact(device);
         assert_eq!((&shown["verified"], &shown["resetting"]), (&json!(false), &json!(false)));
@@ -233,7 +238,7 @@ fn a_client_who_lost_a_device_gets_the_conversation_back_and_a_backup_that_is_no
     new.ok(&["send", "T", "here I am", "--wait", "accepted"]);
     therapist.ok(&["sync"]);
     assert_eq!(texts(&therapist, "C", "in"), ["an answer", "here I am"]);
-    assert_eq!(new.ok(&["words", "T"])[0]["words"], therapist.ok(&["words", "C"])[0]["words"]);
+    assert_eq!(new.words("T"), therapist.words("C"));
     assert_eq!(contact(&therapist)["verified"], false);
     let _ = lost.run(&["sync", "--for", "5s"]);
     assert_eq!(contact(&lost)["locked_out"], true);

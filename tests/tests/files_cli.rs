@@ -154,6 +154,9 @@ fn a_reply_says_what_it_answers_for_people_and_for_scripts() {
     let screen = pair.therapist.screen(&["history", "C"]);
     assert!(screen.contains("(answers me: How was your week?)"), "{screen}");
     assert!(pair.client.screen(&["history", "T"]).contains("(answers T: How was your week?)"));
+    pair.therapist.ok(&["invite", "--label", "Another"]);
+    let of_another = ["delete", "Another", "--message", &id(&asked[0]), "--yes"];
+    assert_eq!(error(&pair.therapist, &of_another), "no_such_message");
     pair.therapist.ok(&["delete", "C", "--message", &id(&asked[0]), "--yes"]);
     let screen = pair.therapist.screen(&["history", "C"]);
     assert!(screen.contains("(answers a message that is not here any more)"), "{screen}");

@@ -104,7 +104,7 @@ fn pairing_survives_kills_at_any_moment() {
                 }
             }
         });
-        assert_eq!(therapist.ok(&["words", "the one"])[0]["words"], client.ok(&["words", "T"])[0]["words"]);
+        assert_eq!(therapist.words("the one"), client.words("T"));
     }
 }
 

@@ -84,7 +84,7 @@ pub(crate) struct Crisis {
     /// The language to show it in [default: that of this terminal]
     #[arg(long, value_name = "TAG")]
     pub(crate) locale: Option<String>,
-    /// Only say whether it must be shown now
+    /// Say whether it must be shown now, and show it only then
     #[arg(long)]
     pub(crate) if_due: bool,
 }
@@ -119,7 +119,7 @@ pub(crate) struct CheckConsent {
 pub(crate) struct Pause {
     /// A label or an id
     pub(crate) contact: String,
-    /// Why, or until when, as the other side reads it
+    /// Why, or until when, as the other side reads it; `-` is stdin
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) words: String,
     #[command(flatten)]
@@ -138,7 +138,7 @@ pub(crate) struct Resume {
 pub(crate) struct Discharge {
     /// A label or an id
     pub(crate) contact: String,
-    /// Words of farewell: whom to turn to, for instance
+    /// Words of farewell: whom to turn to, for instance; `-` is stdin
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) words: String,
     /// Do not ask

@@ -24,7 +24,7 @@ pub(super) fn run(session: &Session, args: &Consent, output: Output) -> Result<(
         let file = client.export_consent(contact.id, version)?;
         // The file itself is JSON: a script gets the same, in one line.
         let record: Value = serde_json::from_str(&file).unwrap_or_default();
-        return output.answer(&record, || file.trim_end().to_owned());
+        return output.answer(&record, || printed(&file));
     }
     for consent in client.consents(contact.id)? {
         let plain = format!(
@@ -41,6 +41,11 @@ pub(super) fn run(session: &Session, args: &Consent, output: Output) -> Result<(
     Ok(())
 }
 
+/// The file as it is printed: terms may hold what drives a terminal.
+fn printed(file: &str) -> String {
+    escape::json(file.trim_end())
+}
+
 /// Needs no home: anyone can check.
 pub(crate) fn check(args: &CheckConsent, output: Output) -> Result<(), Failure> {
     let checked = check_consent(read(&args.file)?)?;
@@ -54,4 +59,18 @@ pub(crate) fn check(args: &CheckConsent, output: Output) -> Result<(), Failure> 
         escape::block(&checked.terms)
     );
     output.answer(&CheckedLine::from(checked), || plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_cannot_drive_the_terminal_and_means_the_same() {
+        let terms = "Be kind.\u{9b}2J\u{7f}\u{202e}\u{2028}ü";
+        let file = serde_json::to_string_pretty(&serde_json::json!({ "terms": terms })).unwrap() + "\n";
+        let printed = printed(&file);
+        assert!(printed.contains(r"\u009b2J\u007f\u202e\u2028ü") && printed.lines().count() == 3, "{printed}");
+        assert_eq!(serde_json::from_str::<Value>(&printed).unwrap()["terms"], terms);
+    }
 }

@@ -7,12 +7,13 @@ use crate::args::Patience;
 use crate::ask;
 use crate::escape;
 use crate::failure::Failure;
+use crate::given;
 use crate::output::Output;
 use crate::session::Session;
 
 pub(super) fn pause(session: &Session, args: &Pause, output: Output) -> Result<(), Failure> {
     let contact = session.pick(&args.contact)?;
-    session.client().pause(contact.id.clone(), args.words.clone())?;
+    session.client().pause(contact.id.clone(), given::message(&args.words)?)?;
     tell(session, contact.id, "paused", args.patience, output)
 }
 
@@ -36,7 +37,7 @@ pub(super) fn discharge(session: &Session, args: &Discharge, output: Output) -> 
             return Err(Failure::NotConfirmed);
         }
     }
-    session.client().discharge(contact.id.clone(), args.words.clone())?;
+    session.client().discharge(contact.id.clone(), given::message(&args.words)?)?;
     tell(session, contact.id, "discharged", args.patience, output)
 }
 

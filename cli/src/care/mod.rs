@@ -17,11 +17,11 @@ mod word;
 pub(crate) mod words;
 
 use std::fs;
-use std::io::{self, Read};
 use std::path::Path;
 
 use crate::args::{Command, Patience};
 use crate::failure::Failure;
+use crate::given;
 use crate::output::Output;
 use crate::session::{Session, millis};
 
@@ -55,8 +55,7 @@ fn exchange(session: &Session, patience: Patience) -> Result<bool, Failure> {
 /// What a file says; `-` is stdin.
 fn read(path: &Path) -> Result<String, Failure> {
     if path == Path::new("-") {
-        let mut text = String::new();
-        return io::stdin().lock().read_to_string(&mut text).map(|_| text).map_err(Failure::Stdin);
+        return given::text("-");
     }
     fs::read_to_string(path).map_err(Failure::File)
 }

@@ -20,10 +20,10 @@ pub(super) fn run(session: &Session, args: &Terms, output: Output) -> Result<(),
     let record =
         TermsLine { version: terms.version, signed_at: terms.signed_at, terms: terms.text, waiting: Some(waiting) };
     output.answer(&record, || escape::block(&record.terms))?;
-    let label = escape::line(&contact.label);
+    let label = escape::quoted(&contact.label);
     output.note(&match (waiting, args.agree) {
         (true, _) => format!(
-            "\nThis is version {version}, and not agreed to yet. To agree: tacit terms '{label}' --agree {version}",
+            "\nThis is version {version}, and not agreed to yet. To agree: tacit terms {label} --agree {version}",
             version = record.version
         ),
         (false, Some(_)) => "\nAgreed. Both sides keep that: tacit consent".into(),

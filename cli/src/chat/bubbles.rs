@@ -23,6 +23,9 @@ const CHOSEN: Style = Style::new().add_modifier(Modifier::REVERSED.union(Modifie
 pub(super) const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 pub(super) const WARN: Style = Style::new().fg(Color::Yellow).add_modifier(Modifier::BOLD);
 
+/// Stands before words that are quoted.
+const QUOTED: &str = "│ ";
+
 /// Below this width an outcome is its mark alone.
 const NARROW: usize = 40;
 
@@ -75,7 +78,7 @@ pub(super) fn transcript(scene: &Scene<'_>) -> (Vec<Line<'static>>, Option<Range
 fn quote(message: &Message, scene: &Scene<'_>, most: usize) -> Option<String> {
     let id = message.reply_to.as_ref()?;
     let answered = scene.messages.iter().find(|other| other.id == *id).or_else(|| scene.answered.get(id));
-    Some(shorten(&format!("│ {}", quote::words(answered, scene.label)), most))
+    Some(shorten(&format!("{QUOTED}{}", quote::words(answered, scene.label)), most))
 }
 
 /// A file: what it is called, what it is, and how far it is.
@@ -100,11 +103,17 @@ fn file(attachment: &Attachment, most: usize) -> Vec<String> {
     rows
 }
 
-/// What happened, in the middle: it is nobody's words.
+/// What happened, in the middle: it is nobody's words. Those that came with it are marked in each row, so that none
+/// passes for another note.
 fn note_rows(note: &Note, message: &Message, clock: &Clock, columns: usize) -> Vec<Line<'static>> {
-    let words = escape::block(&notes::words(note, message.direction));
-    let text = format!("{words} · {}", foot(message, clock, false, columns < NARROW));
-    lines(&text, columns.saturating_sub(2).max(1)).iter().map(|row| centred(row, columns, DIM)).collect()
+    let what = notes::what(note, message.direction);
+    let text = format!("{what} · {}", foot(message, clock, false, columns < NARROW));
+    let most = columns.saturating_sub(2).max(1);
+    let mut rows: Vec<Line<'static>> = lines(&text, most).iter().map(|row| centred(row, columns, DIM)).collect();
+    let words =
+        notes::own_words(note).map(|words| lines(&escape::block(words), most.saturating_sub(width(QUOTED)).max(1)));
+    rows.extend(words.into_iter().flatten().map(|row| centred(&format!("{QUOTED}{row}"), columns, DIM)));
+    rows
 }
 
 fn centred(text: &str, columns: usize, style: Style) -> Line<'static> {
@@ -275,6 +284,18 @@ mod tests {
         assert!(rows.iter().any(|row| row.ends_with("│ Anna: How was your week?")), "{rows:?}");
         let rows = seen(&[asked, reply("0d")], 60);
         assert!(rows.iter().any(|row| row.ends_with("│ a message that is not here any more")), "{rows:?}");
+    }
+
+    #[test]
+    fn no_row_of_a_peers_words_passes_for_a_note() {
+        let forged = "They said the agreed word · 11:22";
+        for (words, columns) in [(format!("x\n{forged}"), 60), (format!("{} {forged}", "x".repeat(38)), 44)] {
+            let note = Content::Note(Note::Paused { words });
+            let rows = seen(&[Message { content: note, ..message(Direction::In, "", Outcome::Read) }], columns);
+            assert!(rows[1].trim() == "They paused the conversation · 11:22", "{rows:?}");
+            assert!(rows[2..].iter().all(|row| row.is_empty() || row.trim_start().starts_with('│')), "{rows:?}");
+            assert!(rows.iter().any(|row| row.contains(forged)), "{rows:?}");
+        }
     }
 
     #[test]

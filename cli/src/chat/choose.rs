@@ -6,6 +6,10 @@ use tacit_client_core::{Contact, Content, Direction, Message, MessageId, Transfe
 use super::composer::Composer;
 use super::popup::{Popup, Sure};
 use super::state::{Chat, Conversation, Effect, Purpose, can_compose, can_write};
+use crate::escape;
+
+/// Of a message that was chosen: it was withdrawn or deleted, or so much came that it is paged out.
+pub(super) const GONE: &str = "The chosen message is not on this page any more.";
 
 /// What can be done with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,19 +109,32 @@ impl Conversation {
     }
 }
 
+/// A name under which a file is found again. One that begins with a dot is hidden, and what a shell or another program
+/// reads by itself has such a name.
+fn in_sight(name: &str) -> String {
+    let name = escape::typed(name);
+    let rest = name.trim_start_matches('.');
+    format!("{}{rest}", "_".repeat(name.len() - rest.len()))
+}
+
 /// What happened can be read, and not acted on.
 const fn is_choosable(message: &Message) -> bool {
     !matches!(message.content, Content::Note(_))
 }
 
 impl Chat {
+    /// Whether keys act on a message. They do until the person leaves that, also if the message is gone.
+    pub(super) fn is_choosing(&self) -> bool {
+        self.conversation().is_some_and(|conversation| conversation.chosen.is_some())
+    }
+
     /// Begins to choose: the newest message.
     pub(super) fn choose(&mut self) -> Vec<Effect> {
         let Some(conversation) = self.conversation_mut() else { return Vec::new() };
         let newest = conversation.messages.iter().rfind(|message| is_choosable(message));
         conversation.chosen = newest.map(|message| message.id.clone());
         if conversation.chosen.is_none() {
-            self.problem = "There is no message to choose yet.".into();
+            self.tell_problem("There is no message to choose yet.");
         }
         Vec::new()
     }
@@ -125,6 +142,12 @@ impl Chat {
     /// A key while a message is chosen.
     pub(super) fn choose_key(&mut self, key: KeyEvent) -> Vec<Effect> {
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
+        if self.conversation().and_then(Conversation::chosen).is_none() {
+            // The key was meant for that message, and not for the draft.
+            self.stop_choosing();
+            self.tell_problem(format!("{GONE} Nothing was done."));
+            return Vec::new();
+        }
         match key.code {
             KeyCode::Esc => {
                 if let Some(conversation) = self.conversation_mut() {
@@ -165,13 +188,13 @@ impl Chat {
         let Some(contact) = self.contact().cloned() else { return Vec::new() };
         let Some(message) = self.conversation().and_then(Conversation::chosen).cloned() else { return Vec::new() };
         if !deeds(&message, &contact).contains(&deed) {
-            self.problem = deed.why_not().into();
+            self.tell_problem(deed.why_not());
             return Vec::new();
         }
         match deed {
             Deed::Withdraw | Deed::Cancel => {
                 let what = if deed == Deed::Cancel { Sure::Cancel } else { Sure::Withdraw };
-                self.popup = Some(Popup::Sure { contact: contact.id, message: message.id, what });
+                self.popup = Some(Popup::Sure { contact: contact.id, what: what(message.id) });
             }
             Deed::Save => {
                 let name = match &message.content {
@@ -179,7 +202,7 @@ impl Chat {
                     _ => "",
                 };
                 let mut field = Composer::default();
-                field.insert(&format!("./{name}"));
+                field.insert(&format!("./{}", in_sight(name)));
                 self.popup = Some(Popup::SaveAs { message: message.id, field });
             }
             Deed::Reply => self.write_about(Purpose::Reply(message.id), None),

@@ -6,6 +6,8 @@ use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 use super::wrap::{width, wrap};
 use crate::escape;
 
+const ALT_GR: KeyModifiers = KeyModifiers::CONTROL.union(KeyModifiers::ALT);
+
 /// A text being written.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Composer {
@@ -52,9 +54,12 @@ impl Composer {
     pub(super) fn edit(&mut self, key: KeyEvent, columns: usize) -> bool {
         let is_word = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
         match key.code {
-            KeyCode::Char(c) if key.modifiers.contains(KeyModifiers::CONTROL) => return self.edit_by_control(c),
-            // AltGr arrives as Ctrl+Alt on some systems, but with the character that it makes.
+            // AltGr arrives as Ctrl+Alt on some systems, with the character that it makes.
+            KeyCode::Char(c) if key.modifiers.contains(ALT_GR) && !c.is_ascii_alphanumeric() => {
+                self.insert(c.encode_utf8(&mut [0; 4]));
+            }
             KeyCode::Char(_) if key.modifiers.contains(KeyModifiers::ALT) => return false,
+            KeyCode::Char(c) if key.modifiers.contains(KeyModifiers::CONTROL) => return self.edit_by_control(c),
             KeyCode::Char(c) => self.insert(c.encode_utf8(&mut [0; 4])),
             KeyCode::Backspace if is_word => self.delete_to(self.word_before()),
             KeyCode::Backspace => self.delete_to(self.before()),
@@ -185,6 +190,15 @@ mod tests {
         press(&mut composer, KeyCode::Delete);
         assert_eq!(composer.take(), "ello");
         assert!(composer.is_empty());
+    }
+
+    #[test]
+    fn what_alt_gr_makes_is_typed_and_other_keys_with_ctrl_and_alt_are_not() {
+        let mut composer = Composer::default();
+        for c in "@€{ab7".chars() {
+            composer.edit(KeyEvent::new(KeyCode::Char(c), ALT_GR), 10);
+        }
+        assert_eq!(composer.text(), "@€{");
     }
 
     #[test]

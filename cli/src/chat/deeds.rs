@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use tacit_client_core::{Client, ContactId, MessageId};
 
@@ -28,7 +28,7 @@ pub(super) fn attach(
     contact: ContactId,
     typed: &str,
     tell: impl Fn(Input) + Send + 'static,
-) -> Result<(), Failure> {
+) -> Result<JoinHandle<()>, Failure> {
     let file = paths::meant(typed, std::env::home_dir().as_deref());
     let client = Arc::clone(client);
     tell(Input::Said("The file is being copied.".into()));
@@ -47,7 +47,7 @@ pub(super) fn save(
     message: MessageId,
     typed: &str,
     tell: impl Fn(Input) + Send + 'static,
-) -> Result<(), Failure> {
+) -> Result<JoinHandle<()>, Failure> {
     let file = paths::in_home(typed.trim(), std::env::home_dir().as_deref());
     let file = std::path::absolute(&file).unwrap_or(file);
     let client = Arc::clone(client);
@@ -64,8 +64,8 @@ fn shown(file: &Path) -> String {
     crate::escape::line(&file.to_string_lossy())
 }
 
-fn aside(run: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-    thread::Builder::new().name("file".into()).spawn(run).map(drop).map_err(Failure::Terminal)
+fn aside(run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Failure> {
+    thread::Builder::new().name("file".into()).spawn(run).map_err(Failure::Terminal)
 }
 
 /// Withdraws a text on both sides, or cancels a file.

@@ -10,7 +10,7 @@ use ratatui::widgets::{Block, Borders, Paragraph, Wrap};
 use tacit_client_core::{Contact, ContactState, MAX_TEXT, MessageId, days_waited};
 
 use super::bubbles::{DIM, Scene, WARN, transcript};
-use super::choose::{Deed, deeds};
+use super::choose::{Deed, GONE, deeds};
 use super::state::{Chat, Conversation, Purpose, can_compose, can_write, is_paused, terms_wait_for_us};
 use super::wrap::{lines, shorten, width};
 use crate::care::words;
@@ -114,10 +114,11 @@ impl Chat {
 
         self.seen.composer_columns = columns.saturating_sub(2).max(1);
         let draft = self.conversation().map(|conversation| conversation.draft.lay(self.seen.composer_columns));
-        let chosen = self.conversation().and_then(Conversation::chosen).map(|chosen| deeds(chosen, &contact));
+        let chosen = self.is_choosing().then(|| self.conversation().and_then(Conversation::chosen));
+        let chosen = chosen.map(|chosen| chosen.map(|message| deeds(message, &contact)));
         let most_rows = usize::from((area.height / 3).clamp(1, 6));
         let (foot, cursor) = match draft {
-            _ if chosen.is_some() => (deed_rows(&chosen.unwrap_or_default(), columns, most_rows), None),
+            _ if chosen.is_some() => (deed_rows(chosen.flatten().as_deref(), columns, most_rows), None),
             Some(laid) if can_compose(&contact) => {
                 let first = (laid.cursor.0 + 1).saturating_sub(most_rows);
                 let is_blank = laid.lines.iter().all(String::is_empty) && laid.lines.len() == 1;
@@ -134,7 +135,7 @@ impl Chat {
                 }
                 (rows, Some((laid.cursor.0 - first, laid.cursor.1 + 2)))
             }
-            _ => (cannot_write(&contact, columns, most_rows), None),
+            _ => (cannot_write(&contact, self.farewells.contains(&contact.id), columns, most_rows), None),
         };
 
         let height = |rows: usize| Constraint::Length(u16::try_from(rows).unwrap_or(u16::MAX));
@@ -237,11 +238,11 @@ impl Chat {
             format!(" {} bytes too long ", written - MAX_TEXT)
         } else if written > MAX_TEXT * 4 / 5 {
             format!(" {} bytes left ", MAX_TEXT - written)
-        } else if let (Purpose::Reply(id), None) = (&conversation.purpose, conversation.chosen()) {
+        } else if let (Purpose::Reply(id), None) = (&conversation.purpose, &conversation.chosen) {
             about("answering", id, "· Esc stops")
-        } else if let (Purpose::Edit(id), None) = (&conversation.purpose, conversation.chosen()) {
+        } else if let (Purpose::Edit(id), None) = (&conversation.purpose, &conversation.chosen) {
             about("editing", id, "· Esc stops")
-        } else if conversation.scroll > 0 && conversation.chosen().is_none() {
+        } else if conversation.scroll > 0 && conversation.chosen.is_none() {
             " more below: PageDown ".into()
         } else {
             String::new()
@@ -251,15 +252,17 @@ impl Chat {
     }
 
     fn status(&self, columns: usize, most_rows: usize) -> Vec<Line<'static>> {
-        if !self.problem.is_empty() {
-            let mut rows = lines(&escape::line(&self.problem), columns);
-            rows.truncate(most_rows);
-            return rows.into_iter().map(|row| Line::styled(row, BAD)).collect();
-        }
-        if !self.news.is_empty() {
-            let mut rows = lines(&escape::line(&self.news), columns);
-            rows.truncate(most_rows);
-            return rows.into_iter().map(|row| Line::styled(row, BOLD)).collect();
+        if !self.problem.is_empty() || !self.news.is_empty() {
+            let rows = |text: &str, style: Style| -> Vec<Line<'static>> {
+                let rows = lines(&escape::line(text), columns).into_iter().filter(|row| !row.is_empty());
+                rows.map(|row| Line::styled(row, style)).collect()
+            };
+            let (mut told, news) = (rows(&self.problem, BAD), rows(&self.news, BOLD));
+            // Neither hides the other, where there is room for both.
+            told.truncate(if news.is_empty() { most_rows } else { most_rows.saturating_sub(1).max(1) });
+            told.extend(news);
+            told.truncate(most_rows);
+            return told;
         }
         let connection = describe::connection(&self.connection);
         let is_unverified = self.contact().is_some_and(|contact| can_write(contact) && !contact.verified);
@@ -343,7 +346,12 @@ fn pinned(contact: &Contact, columns: usize) -> Vec<Line<'static>> {
 }
 
 /// What can be done with the chosen message, in place of what is being written.
-fn deed_rows(deeds: &[Deed], columns: usize, most_rows: usize) -> Vec<Line<'static>> {
+fn deed_rows(deeds: Option<&[Deed]>, columns: usize, most_rows: usize) -> Vec<Line<'static>> {
+    let Some(deeds) = deeds else {
+        let text = format!("{GONE} Any key goes back to writing.");
+        let rows = lines(&text, columns).into_iter().take(most_rows.max(3));
+        return rows.map(|row| Line::styled(row, WARN)).collect();
+    };
     let keys = deeds.iter().map(|deed| deed.label()).chain(["↑ ↓ other message", "Esc back"]);
     let mut rows = vec![String::new()];
     for key in keys {
@@ -361,8 +369,8 @@ fn deed_rows(deeds: &[Deed], columns: usize, most_rows: usize) -> Vec<Line<'stat
 }
 
 /// Why nothing can be written, and what can be done instead.
-fn cannot_write(contact: &Contact, columns: usize, most_rows: usize) -> Vec<Line<'static>> {
-    let mut text = describe::state_sentence(contact.state).to_owned();
+fn cannot_write(contact: &Contact, is_end_said: bool, columns: usize, most_rows: usize) -> Vec<Line<'static>> {
+    let mut text = describe::state_sentence(contact.state, is_end_said).to_owned();
     if terms_wait_for_us(contact) {
         text = "The terms have changed: you can read, and write once you have agreed. Enter shows them.".into();
     } else if can_write(contact) && is_paused(contact) {

@@ -1,6 +1,7 @@
 //! The full-screen chat. What it shows is a pure state that takes inputs and returns effects; a worker carries the
 //! effects out on the client; the loop here only passes things on.
 
+mod answers;
 mod bubbles;
 mod choose;
 mod composer;
@@ -53,15 +54,16 @@ pub(crate) fn run(session: &Session, args: &args::Chat) -> Result<(), Failure> {
     let worker = Worker::start(session.client().clone(), move |input| drop(tell.send(input)))?;
     let mut screen = Screen::enter()?;
     read_terminal(move |input| keys.send(input).is_ok())?;
+    chat.now = crate::clock::now();
     loop {
-        chat.now = crate::clock::now();
         screen.draw(|frame| chat.draw(frame, frame.area(), true))?;
         let first = inputs.recv_timeout(TICK).unwrap_or(Input::Tick);
+        chat.now = crate::clock::now();
         for input in iter::once(first).chain(inputs.try_iter().take(BURST)) {
             for effect in chat.update(input) {
                 match effect {
-                    Effect::Leave(Leave::Done) => return Ok(()),
                     Effect::Leave(Leave::Interrupted) => return Err(Failure::Interrupted),
+                    Effect::Leave(_) => return Ok(()),
                     effect => worker.carry_out(effect),
                 }
             }

@@ -33,18 +33,20 @@ pub(super) enum Popup {
     /// Asks where to write a file.
     SaveAs { message: MessageId, field: Composer },
     /// Asks before something that cannot be taken back.
-    Sure { contact: ContactId, message: MessageId, what: Sure },
+    Sure { contact: ContactId, what: Sure },
     /// Something to know.
     Say(&'static str),
 }
 
 /// What cannot be taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Sure {
     /// A text is deleted on both sides.
-    Withdraw,
+    Withdraw(MessageId),
     /// A file goes no further.
-    Cancel,
+    Cancel(MessageId),
+    /// What an invite offers is not agreed to.
+    Decline,
 }
 
 /// What is to be done about the agreed word.
@@ -150,11 +152,12 @@ impl Chat {
                 self.stop_choosing();
                 false
             }
-            (Popup::Sure { contact, message, what }, KeyCode::Char('y' | 'Y')) => {
-                let (contact, message) = (contact.clone(), message.clone());
-                effects.push(match what {
-                    Sure::Withdraw => Effect::Withdraw { contact, message },
-                    Sure::Cancel => Effect::CancelFile { contact, message },
+            (Popup::Sure { contact, what }, KeyCode::Char('y' | 'Y')) => {
+                let contact = contact.clone();
+                effects.push(match what.clone() {
+                    Sure::Withdraw(message) => Effect::Withdraw { contact, message },
+                    Sure::Cancel(message) => Effect::CancelFile { contact, message },
+                    Sure::Decline => Effect::Decline(contact),
                 });
                 self.stop_choosing();
                 false
@@ -179,7 +182,7 @@ impl Chat {
                 false
             }
             (Popup::Offer { contact, .. }, KeyCode::Char('d' | 'D')) => {
-                effects.push(Effect::Decline(contact.clone()));
+                self.popup = Some(Popup::Sure { contact: contact.clone(), what: Sure::Decline });
                 false
             }
             (Popup::Terms { contact, terms, .. }, KeyCode::Char('y' | 'Y')) => {

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
-use tacit_client_core::{AgreedWord, ContactId, ContactState, MessageId, Offer, Terms};
+use tacit_client_core::{ContactId, ContactState, MessageId, Offer, Terms};
 
 use super::bubbles::WARN;
 use super::composer::Composer;
@@ -13,7 +13,6 @@ use super::popup::{Popup, Sure, WordAsk};
 use super::state::Chat;
 use super::wrap::{lines, shorten, width};
 use crate::care::words;
-use crate::clock::Clock;
 use crate::escape;
 use crate::qr::{self, Qr};
 use crate::quote;
@@ -59,6 +58,8 @@ const NOT_OPEN: &str = "Not yet: the relay was not reached, so this does not wor
 
 const WITHDRAW: &str = "It is deleted on both sides, unless they said that they keep what is written. They may have read \
                         it.\n\nY withdraw it   Esc keep it";
+const DECLINE: &str = "This invite is over then: to change your mind, you need a new one.\n\nY decline for good   \
+                       Esc decide later";
 const CANCEL: &str = "It goes no further, and what had come of it is erased on both sides.\n\nY cancel it   Esc go on";
 
 impl Chat {
@@ -78,7 +79,7 @@ impl Chat {
                            file that is there is not replaced.";
                 draw_field(frame, area, "Save the file   Esc close", ask, field, is_active);
             }
-            Some(Popup::Sure { message, what, .. }) => self.draw_sure(frame, area, message, *what),
+            Some(Popup::Sure { what, .. }) => self.draw_sure(frame, area, what),
             Some(Popup::Say(text)) => boxed(frame, area, "Esc closes", &text_rows(text, area), 0),
             Some(Popup::Words { contact, words }) => {
                 let is_verified = self.contacts.iter().any(|known| known.id == *contact && known.verified);
@@ -110,8 +111,9 @@ impl Chat {
                 let title = "In a crisis   Esc close   ↑ ↓ read on";
                 boxed(frame, area, title, &text_rows(&words::crisis(crisis), area), *scroll);
             }
-            Some(Popup::Word { word, ask, field, .. }) => {
-                draw_word(frame, area, (word, &self.clock), *ask, field, is_active);
+            Some(Popup::Word { contact, word, ask, field }) => {
+                let (label, before) = (self.label_of(contact), words::word(word, &self.clock));
+                draw_word(frame, area, (&label, &before), *ask, field, is_active);
             }
         }
     }
@@ -146,16 +148,20 @@ impl Chat {
         contact.map_or_else(String::new, |contact| escape::line(&contact.label))
     }
 
-    /// Asks before a text is withdrawn or a file cancelled, and shows which.
-    fn draw_sure(&self, frame: &mut Frame<'_>, area: Rect, message: &MessageId, what: Sure) {
+    /// Asks before something that cannot be taken back, and shows what it is about.
+    fn draw_sure(&self, frame: &mut Frame<'_>, area: Rect, what: &Sure) {
+        let (title, text) = match what {
+            Sure::Withdraw(message) => ("Withdraw this message?", format!("{}\n\n{WITHDRAW}", self.quoted(message))),
+            Sure::Cancel(message) => ("Cancel this file?", format!("{}\n\n{CANCEL}", self.quoted(message))),
+            Sure::Decline => ("Decline for good?", DECLINE.to_owned()),
+        };
+        boxed(frame, area, title, &text_rows(&text, area), 0);
+    }
+
+    fn quoted(&self, message: &MessageId) -> String {
         let label = self.contact().map(|contact| contact.label.as_str()).unwrap_or_default();
         let message = self.conversation().and_then(|shown| shown.messages.iter().find(|known| known.id == *message));
-        let quoted = quote::words(message, label);
-        let (title, text) = match what {
-            Sure::Withdraw => ("Withdraw this message?", WITHDRAW),
-            Sure::Cancel => ("Cancel this file?", CANCEL),
-        };
-        boxed(frame, area, title, &text_rows(&format!("{quoted}\n\n{text}"), area), 0);
+        quote::words(message, label)
     }
 
     fn offer_rows(&self, offer: &Offer, area: Rect) -> Vec<Line<'static>> {
@@ -181,27 +187,29 @@ impl Chat {
 fn draw_word(
     frame: &mut Frame<'_>,
     area: Rect,
-    (word, clock): (&AgreedWord, &Clock),
+    (label, before): (&str, &[String]),
     ask: WordAsk,
     field: &Composer,
     is_active: bool,
 ) {
-    let before: String = words::word(word, clock).into_iter().map(|line| format!("{line}\n")).collect();
+    let before: String = before.iter().map(|line| format!("{line}\n")).collect();
     let hidden = Composer::with("•".repeat(field.text().chars().count()));
     match ask {
         WordAsk::Ask => {
             let text = format!("{before}Enter asks them for the word that you agreed on. S sets another one.");
-            boxed(frame, area, "Is it you?   Esc close", &text_rows(&text, area), 0);
+            boxed(frame, area, &format!("{label}: is it you?   Esc close"), &text_rows(&text, area), 0);
         }
         WordAsk::Set => {
             let text = "Type the word that you agreed on in person, and press Enter. Four characters at least; the longer, \
                         the harder it is to guess.";
-            draw_field(frame, area, "The agreed word   Esc close", text, &hidden, is_active);
+            let title = format!("The agreed word with {label}   Esc close");
+            draw_field(frame, area, &title, text, &hidden, is_active);
         }
         WordAsk::Answer => {
             let text = "They ask for the word that you agreed on. Type it, and press Enter. It is not sent: their device \
                         only learns whether it is right. F10 declines.";
-            draw_field(frame, area, "Is it you?   Esc later", text, &hidden, is_active);
+            let title = format!("{label} asks: is it you?   Esc later");
+            draw_field(frame, area, &title, text, &hidden, is_active);
         }
     }
 }

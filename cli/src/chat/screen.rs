@@ -10,6 +10,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use ratatui::crossterm::execute;
+use ratatui::crossterm::style::Print;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode, is_raw_mode_enabled,
 };
@@ -19,6 +20,11 @@ use crate::failure::Failure;
 
 /// Says nothing about whom one writes with: titles are seen by whoever passes, and kept by window managers.
 const TITLE: &str = "tacit";
+
+/// Many terminals turn the wheel into arrow keys on a full screen, and an arrow key is another conversation. What was
+/// set is kept, where a terminal can do that; it has it on where it cannot.
+const NO_WHEEL: &str = "\x1b[?1007s\x1b[?1007l";
+const WHEEL: &str = "\x1b[?1007h\x1b[?1007r";
 
 /// Whether the terminal is ours. Locked while something is drawn: whoever gives the terminal back, on a signal for
 /// instance, must not be drawn over afterwards. Global, as the terminal is.
@@ -37,8 +43,7 @@ impl Screen {
         }));
         enable_raw_mode().map_err(Failure::Terminal)?;
         *IS_OURS.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        let entered = execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste, SetTitle(TITLE))
-            .and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
+        let entered = take(&mut stdout()).and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
         match entered {
             Ok(terminal) => Ok(Self(terminal)),
             Err(error) => {
@@ -65,13 +70,20 @@ impl Drop for Screen {
 pub(crate) fn restore() {
     let is_ours = not_while_drawing();
     if is_raw_mode_enabled().unwrap_or(false) {
-        let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
-        let _ = io::stdout().flush();
+        let _ = give_back(&mut stdout());
         let _ = disable_raw_mode();
     }
     if let Some(mut is_ours) = is_ours {
         *is_ours = false;
     }
+}
+
+fn take(terminal: &mut impl Write) -> io::Result<()> {
+    execute!(terminal, EnterAlternateScreen, Print(NO_WHEEL), EnableBracketedPaste, SetTitle(TITLE))
+}
+
+fn give_back(terminal: &mut impl Write) -> io::Result<()> {
+    execute!(terminal, DisableBracketedPaste, Print(WHEEL), LeaveAlternateScreen, Show)
 }
 
 /// Waits for the end of a picture; `None` if there is none, because the one who draws panics.
@@ -84,4 +96,19 @@ fn not_while_drawing() -> Option<MutexGuard<'static, bool>> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wheel_is_no_arrow_key_while_the_chat_is_open() {
+        let (mut taken, mut given_back) = (Vec::new(), Vec::new());
+        take(&mut taken).unwrap();
+        give_back(&mut given_back).unwrap();
+        let (taken, given_back) = (String::from_utf8(taken).unwrap(), String::from_utf8(given_back).unwrap());
+        assert!(taken.contains("\x1b[?1049h\x1b[?1007s\x1b[?1007l"), "{taken:?}");
+        assert!(given_back.contains("\x1b[?1007h\x1b[?1007r\x1b[?1049l"), "{given_back:?}");
+    }
 }

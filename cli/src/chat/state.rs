@@ -1,6 +1,6 @@
 //! What the chat shows, what comes in, and what it wants done. Nothing here touches a client, a terminal or a clock.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ratatui::crossterm::event::KeyEvent;
 use tacit_client_core::{
@@ -37,16 +37,16 @@ pub(crate) enum Input {
     Notice(String),
     /// The safety words that were asked for.
     Words { contact: ContactId, words: Vec<String> },
-    /// The link that was asked for.
-    Invite { contact: ContactId, link: String },
+    /// The link that was asked for; for a new invite, with the label that it was asked for with.
+    Invite { contact: ContactId, link: String, label: Option<String> },
     /// A link was joined.
-    Joined(ContactId),
+    Joined { contact: ContactId, link: String },
     /// The offer that was asked for.
     Offer { contact: ContactId, offer: Offer },
     /// What the practice's card says now, and what is to be shown for a crisis.
     Care { contact: ContactId, expectation: Expectation, crisis: Crisis },
     /// The crisis card that was asked for.
-    Crisis(Crisis),
+    Crisis { contact: ContactId, crisis: Crisis },
     /// The terms that were asked for.
     Terms { contact: ContactId, terms: Terms },
     /// How it stands with the agreed word, which was asked for.
@@ -57,6 +57,10 @@ pub(crate) enum Input {
     NotSent { contact: ContactId, purpose: Purpose, text: String, problem: String },
     /// A file was copied, and goes.
     FileQueued(ContactId),
+    /// The contact ended the pairing, and signed that.
+    Farewell(ContactId),
+    /// Everything that was to be done so far is done.
+    Finished,
     /// Something was done.
     Said(String),
     /// Something else could not be done.
@@ -118,6 +122,8 @@ pub(crate) enum Effect {
     AskWord(ContactId),
     /// Answer with a word, or decline to.
     AnswerWord(ContactId, Option<Secret>),
+    /// Say when all that was to be done before is done.
+    Finish,
     /// End the chat.
     Leave(Leave),
 }
@@ -149,6 +155,8 @@ impl std::fmt::Debug for Secret {
 pub(crate) enum Leave {
     Done,
     Interrupted,
+    /// There is no terminal any more.
+    TerminalGone,
 }
 
 /// Everything that is on the screen.
@@ -165,11 +173,20 @@ pub(crate) struct Chat {
     pub(super) conversations: HashMap<ContactId, Conversation>,
     pub(super) connection: Connection,
     pub(super) notice: String,
-    /// What went wrong last; until the next key.
+    /// What went wrong last, and what was done last: until Esc, or a key once there was time to read it.
     pub(super) problem: String,
-    /// What was done last; until the next key.
     pub(super) news: String,
+    /// When there was time to read what was told last.
+    pub(super) read_by: u64,
     pub(super) popup: Option<Popup>,
+    /// What was asked for, and opens when it comes; until the next key.
+    pub(super) awaited: Option<Effect>,
+    /// Whoever ended the pairing, and said so: of others only the relay says it.
+    pub(super) farewells: HashSet<ContactId>,
+    /// The person leaves, once everything is done.
+    pub(super) leaving: Option<Leave>,
+    /// The person was told that a draft is not sent, by the key before.
+    pub(super) is_draft_told: bool,
     /// What the last picture measured: paging and cursor movement depend on it.
     pub(super) seen: Seen,
 }
@@ -227,9 +244,32 @@ impl Chat {
             notice: String::new(),
             problem: String::new(),
             news: String::new(),
+            read_by: 0,
             popup: None,
+            awaited: None,
+            farewells: HashSet::new(),
+            leaving: None,
+            is_draft_told: false,
             seen: Seen::default(),
         }
+    }
+
+    /// Shows what went wrong, in the place of what went wrong before and of news that there was time to read.
+    pub(super) fn tell_problem(&mut self, problem: impl Into<String>) {
+        if self.now >= self.read_by {
+            self.news.clear();
+        }
+        self.problem = problem.into();
+        self.read_by = self.now + reading_time(&self.problem);
+    }
+
+    /// Shows what was done, in the place of what was done before and of a problem that there was time to read.
+    pub(super) fn tell_news(&mut self, news: impl Into<String>) {
+        if self.now >= self.read_by {
+            self.problem.clear();
+        }
+        self.news = news.into();
+        self.read_by = self.read_by.max(self.now + reading_time(&self.news));
     }
 
     /// The contact whose conversation is shown.
@@ -248,6 +288,11 @@ impl Chat {
         let selected = self.selected.clone()?;
         Some(self.conversations.entry(selected).or_default())
     }
+}
+
+/// How long it takes to notice a line and to read it, in milliseconds.
+pub(super) fn reading_time(text: &str) -> u64 {
+    2_000 + 60 * text.chars().count() as u64
 }
 
 /// Whether the pairing is such that messages can be written to a contact.

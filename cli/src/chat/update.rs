@@ -7,7 +7,7 @@ use tacit_client_core::{
 
 use super::composer::Composer;
 use super::popup::Popup;
-use super::state::{Chat, Conversation, Effect, Input, Leave, Purpose, can_compose, can_write, terms_wait_for_us};
+use super::state::{Chat, Effect, Input, Leave, Purpose, can_compose, can_write, reading_time, terms_wait_for_us};
 use crate::escape;
 
 const NOT_ENROLLED: &str = "This device cannot invite: it is not enrolled at a relay. Therapists enrol with a link from \
@@ -15,7 +15,9 @@ const NOT_ENROLLED: &str = "This device cannot invite: it is not enrolled at a r
 const NO_CONVERSATION: &str = "There is no conversation yet, and so no crisis card of a practice. If you or somebody \
                                else is in danger, call your local emergency number now.";
 const NO_FILES_NOW: &str = "Files can be sent where messages can be written. Here none can be now.";
-const NEW_WORDS: &str = "The two devices began a new session just now: these words are new. Compare from the first.";
+const NEW_WORDS: &str = "The two devices began a new session just now: those words are over. F2 shows the new ones; compare all \
+                         of them.";
+const FINISHING: &str = "Leaving, once what you wrote is stored and files are copied. Ctrl+C leaves at once.";
 const NO_WORDS_YET: &str = "There are no safety words yet: they exist once both sides were paired.";
 
 impl Chat {
@@ -23,17 +25,28 @@ impl Chat {
     pub(crate) fn update(&mut self, input: Input) -> Vec<Effect> {
         match input {
             Input::Key(key) => {
-                self.problem.clear();
-                self.news.clear();
-                self.key(key)
+                let was_covered = self.popup.is_some();
+                // What comes by itself must not vanish under typing before anyone can have read it.
+                if !was_covered && (key.code == KeyCode::Esc || self.now >= self.read_by) {
+                    self.problem.clear();
+                    self.news.clear();
+                }
+                let effects = self.key(key);
+                if was_covered && self.popup.is_none() {
+                    self.read_by = self.now + reading_time(&self.problem) + reading_time(&self.news);
+                }
+                self.await_one_of(&effects);
+                effects
             }
             Input::Paste(text) => {
+                self.awaited = None;
                 self.paste(&text);
                 Vec::new()
             }
             // The practice may have opened, or a message may have waited for too long.
             Input::Tick => self.ask_for_care(),
-            Input::TerminalGone => vec![Effect::Leave(Leave::Done)],
+            Input::TerminalGone => self.finish(Leave::TerminalGone),
+            Input::Finished => self.leaving.take().map(Effect::Leave).into_iter().collect(),
             Input::Contacts { contacts, can_invite } => {
                 self.can_invite = can_invite;
                 self.set_contacts(contacts)
@@ -59,43 +72,15 @@ impl Chat {
                 self.notice = escape::line(&text);
                 Vec::new()
             }
-            Input::Words { contact, words } => {
-                self.popup = Some(Popup::Words { contact, words });
-                Vec::new()
-            }
-            Input::Invite { contact, link } => {
-                self.selected = Some(contact.clone());
-                self.popup = Some(Popup::invite(contact, link));
-                self.look()
-            }
-            Input::Joined(contact) => {
-                self.selected = Some(contact);
-                self.look()
-            }
-            Input::Offer { contact, offer } => {
-                // Never over something that the person is just doing.
-                if self.popup.is_none() && self.selected.as_ref() == Some(&contact) {
-                    self.popup = Some(Popup::Offer { contact, offer, scroll: 0 });
-                }
-                Vec::new()
-            }
+            answer @ (Input::Words { .. }
+            | Input::Word { .. }
+            | Input::Crisis { .. }
+            | Input::Invite { .. }
+            | Input::Joined { .. }
+            | Input::Offer { .. }
+            | Input::Terms { .. }) => self.answer(answer),
             Input::Care { contact, expectation, crisis } => {
                 self.set_care(contact, expectation, crisis);
-                Vec::new()
-            }
-            Input::Crisis(crisis) => {
-                self.popup = Some(Popup::Crisis { crisis, scroll: 0 });
-                Vec::new()
-            }
-            Input::Terms { contact, terms } => {
-                // Never over something that the person is just doing.
-                if self.popup.is_none() && self.selected.as_ref() == Some(&contact) {
-                    self.popup = Some(Popup::Terms { contact, terms, scroll: 0 });
-                }
-                Vec::new()
-            }
-            Input::Word { contact, word } => {
-                self.popup = Some(Popup::word(contact, word));
                 Vec::new()
             }
             Input::Answered { contact, messages } => {
@@ -109,20 +94,29 @@ impl Chat {
                 Vec::new()
             }
             Input::NotSent { contact, purpose, text, problem } => {
-                self.problem = problem;
+                self.tell_problem(problem);
                 self.conversations.entry(contact).or_default().take_back(purpose, text);
+                // It would be lost with the chat; without a terminal it is.
+                if self.leaving != Some(Leave::TerminalGone) {
+                    self.leaving = None;
+                    self.news.clear();
+                }
                 Vec::new()
             }
             Input::FileQueued(contact) => {
-                self.news = "The file is queued: it goes whenever both devices are there.".into();
+                self.tell_news("The file is queued: it goes whenever both devices are there.");
                 vec![Effect::Load(contact)]
             }
+            Input::Farewell(contact) => {
+                self.farewells.insert(contact);
+                Vec::new()
+            }
             Input::Said(news) => {
-                self.news = news;
+                self.tell_news(news);
                 Vec::new()
             }
             Input::Failed(problem) => {
-                self.problem = problem;
+                self.tell_problem(problem);
                 Vec::new()
             }
         }
@@ -141,14 +135,14 @@ impl Chat {
         if self.contact().is_none() {
             self.selected = self.contacts.first().map(|contact| contact.id.clone());
         }
-        let mut effects = self.look();
-        // Nobody should go on reading out words that are over.
+        // Nobody should go on reading out words that are over, nor confirm new ones that came up while they looked away.
         if let Some((contact, reset_before)) = words_of
             && self.last_reset(&contact) != reset_before
         {
-            self.news = NEW_WORDS.into();
-            effects.push(Effect::Words(contact));
+            self.popup = None;
+            self.tell_problem(NEW_WORDS);
         }
+        let mut effects = self.look();
         // The terms come up by themselves, once; changed ones do not, over what somebody may be typing.
         if let Some(contact) = self.contact()
             && contact.state == ContactState::Consenting
@@ -188,7 +182,7 @@ impl Chat {
     }
 
     /// What follows from a conversation being looked at: it is loaded, and what came is read.
-    fn look(&mut self) -> Vec<Effect> {
+    pub(super) fn look(&mut self) -> Vec<Effect> {
         let Some(contact) = self.contact() else { return Vec::new() };
         let (id, unread) = (contact.id.clone(), contact.unread);
         let Some(conversation) = self.conversation_mut() else { return Vec::new() };
@@ -240,8 +234,8 @@ impl Chat {
                 };
                 field.insert(&pasted);
             }
-        } else if self.conversation().and_then(Conversation::chosen).is_some() {
-            self.problem = "A message is chosen. Esc goes back to writing.".into();
+        } else if self.is_choosing() {
+            self.tell_problem("A message is chosen. Esc goes back to writing.");
         } else if self.contact().is_some_and(can_compose)
             && let Some(conversation) = self.conversation_mut()
         {
@@ -252,9 +246,21 @@ impl Chat {
     fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
         let is_alt = key.modifiers.contains(KeyModifiers::ALT);
+        let is_draft_told = std::mem::take(&mut self.is_draft_told);
         match key.code {
-            KeyCode::Char('q') if is_control => return vec![Effect::Leave(Leave::Done)],
-            KeyCode::Char('c') if is_control => return vec![Effect::Leave(Leave::Interrupted)],
+            KeyCode::Char('c') if is_control && self.leaving.is_some() => {
+                return vec![Effect::Leave(Leave::Interrupted)];
+            }
+            _ if self.leaving.is_some() => return Vec::new(),
+            KeyCode::Char('c') if is_control => return self.finish(Leave::Interrupted),
+            KeyCode::Char('q') if is_control => {
+                let Some(label) = self.whose_draft().filter(|_| !is_draft_told) else {
+                    return self.finish(Leave::Done);
+                };
+                self.is_draft_told = true;
+                self.tell_problem(format!("A draft to {label} is not sent: Ctrl+Q again leaves, and discards it."));
+                return Vec::new();
+            }
             // Some terminals keep function keys for themselves.
             KeyCode::Char(n @ '1'..='8') if is_alt => return self.function_key(n),
             KeyCode::F(n @ 1..=8) => return self.function_key(char::from(b'0' + n)),
@@ -264,7 +270,7 @@ impl Chat {
             return self.popup_key(popup, key);
         }
         let is_stepping = matches!(key.code, KeyCode::Tab | KeyCode::BackTab);
-        if !is_stepping && self.conversation().and_then(Conversation::chosen).is_some() {
+        if !is_stepping && self.is_choosing() {
             return self.choose_key(key);
         }
         let is_draft_empty = self.conversation().is_none_or(|conversation| conversation.draft.is_empty());
@@ -305,7 +311,27 @@ impl Chat {
         }
     }
 
+    /// Leaves once everything that was to be done is done: what was just written must be stored.
+    fn finish(&mut self, how: Leave) -> Vec<Effect> {
+        self.leaving = Some(how);
+        self.popup = None;
+        self.tell_news(FINISHING);
+        vec![Effect::Finish]
+    }
+
+    /// To whom something is written that is not sent.
+    fn whose_draft(&self) -> Option<String> {
+        let has_draft = |contact: &&Contact| {
+            let conversation = self.conversations.get(&contact.id);
+            let drafts = conversation.map(|conversation| [&conversation.draft, &conversation.put_aside]);
+            drafts.is_some_and(|drafts| drafts.iter().any(|draft| !draft.text().trim().is_empty()))
+        };
+        self.contacts.iter().find(has_draft).map(|contact| contact.label.clone())
+    }
+
     fn function_key(&mut self, n: char) -> Vec<Effect> {
+        // What was open makes room for what is asked for.
+        self.popup = None;
         self.popup = match n {
             '1' => Some(Popup::Help { scroll: 0 }),
             '2' => match self.contact() {

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use tacit_client_core::{Client, ContactId, EnrolmentState, Event, Listener, Message};
 
 use super::deeds;
 use super::state::{Effect, Input, Purpose};
 use crate::clock;
+use crate::describe;
 use crate::failure::Failure;
 use crate::quote;
 
@@ -39,7 +40,14 @@ impl Worker {
     pub(crate) fn start(client: Arc<Client>, tell: impl Fn(Input) + Clone + Send + 'static) -> Result<Self, Failure> {
         let (sender, work) = mpsc::channel();
         client.start(Some(Box::new(Inbox(sender.clone()))))?;
-        let bench = Bench { client, tell, shown: BTreeSet::new(), stale: BTreeSet::new(), are_contacts_stale: true };
+        let bench = Bench {
+            client,
+            tell,
+            shown: BTreeSet::new(),
+            stale: BTreeSet::new(),
+            are_contacts_stale: true,
+            copies: Vec::new(),
+        };
         let spawned = thread::Builder::new().name("chat".into()).spawn(move || bench.run(&work));
         spawned.map(|_| Self(sender)).map_err(|error: io::Error| Failure::Terminal(error))
     }
@@ -58,6 +66,8 @@ struct Bench<T> {
     /// Those of them that changed since.
     stale: BTreeSet<ContactId>,
     are_contacts_stale: bool,
+    /// Files that are being copied.
+    copies: Vec<JoinHandle<()>>,
 }
 
 impl<T: Fn(Input) + Clone + Send + 'static> Bench<T> {
@@ -123,7 +133,13 @@ impl<T: Fn(Input) + Clone + Send + 'static> Bench<T> {
         if std::mem::take(&mut self.are_contacts_stale) {
             let enrolments = self.client.enrolments()?;
             let can_invite = enrolments.iter().any(|enrolment| enrolment.state != EnrolmentState::Refused);
-            (self.tell)(Input::Contacts { contacts: self.client.contacts()?, can_invite });
+            let contacts = self.client.contacts()?;
+            for contact in &contacts {
+                if describe::is_end_said(&self.client, contact)? {
+                    (self.tell)(Input::Farewell(contact.id.clone()));
+                }
+            }
+            (self.tell)(Input::Contacts { contacts, can_invite });
         }
         Ok(())
     }
@@ -182,8 +198,12 @@ impl<T: Fn(Input) + Clone + Send + 'static> Bench<T> {
                 self.stale.insert(contact.clone());
                 self.are_contacts_stale = true;
             }
-            Effect::Attach { contact, path } => deeds::attach(client, contact, &path, self.tell.clone())?,
-            Effect::Save { message, path } => deeds::save(client, message, &path, self.tell.clone())?,
+            Effect::Attach { contact, path } => {
+                self.copies.push(deeds::attach(client, contact, &path, self.tell.clone())?);
+            }
+            Effect::Save { message, path } => {
+                self.copies.push(deeds::save(client, message, &path, self.tell.clone())?);
+            }
             Effect::Words(contact) => {
                 let words = client.safety_words(contact.clone())?;
                 (self.tell)(Input::Words { contact, words });
@@ -197,18 +217,18 @@ impl<T: Fn(Input) + Clone + Send + 'static> Bench<T> {
                 self.are_contacts_stale = true;
             }
             Effect::Invite(label) => {
-                let invite = client.invite(label, WEEK)?;
+                let invite = client.invite(label.clone(), WEEK)?;
                 self.read_contacts_first()?;
-                (self.tell)(Input::Invite { contact: invite.contact, link: invite.link });
+                (self.tell)(Input::Invite { contact: invite.contact, link: invite.link, label: Some(label) });
             }
             Effect::ShowInvite(contact) => {
                 let link = client.invite_link(contact.clone())?;
-                (self.tell)(Input::Invite { contact, link });
+                (self.tell)(Input::Invite { contact, link, label: None });
             }
             Effect::Join(link) => {
-                let contact = client.join(link, None)?;
+                let contact = client.join(link.clone(), None)?;
                 self.read_contacts_first()?;
-                (self.tell)(Input::Joined(contact));
+                (self.tell)(Input::Joined { contact, link });
             }
             Effect::Offer(contact) => {
                 let offer = client.offer(contact.clone())?;
@@ -229,8 +249,8 @@ impl<T: Fn(Input) + Clone + Send + 'static> Bench<T> {
                 (self.tell)(Input::Care { contact, expectation, crisis });
             }
             Effect::Crisis(contact) => {
-                let crisis = client.crisis(contact, clock::locale(), true, clock::now())?;
-                (self.tell)(Input::Crisis(crisis));
+                let crisis = client.crisis(contact.clone(), clock::locale(), true, clock::now())?;
+                (self.tell)(Input::Crisis { contact, crisis });
             }
             Effect::Terms(contact) => {
                 let terms = client.contact_terms(contact.clone())?;
@@ -265,6 +285,11 @@ impl<T: Fn(Input) + Clone + Send + 'static> Bench<T> {
                 self.stale.insert(contact);
                 self.are_contacts_stale = true;
             }
+            Effect::Finish => {
+                // A copy that panicked is over as well.
+                self.copies.drain(..).for_each(|copy| drop(copy.join()));
+                (self.tell)(Input::Finished);
+            }
             // The loop's own.
             Effect::Leave(_) => {}
         }
@@ -280,3 +305,33 @@ impl<T: Fn(Input) + Clone + Send + 'static> Bench<T> {
 
 /// How long an invite made in the chat can be used, in seconds.
 const WEEK: u64 = 7 * 24 * 3600;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tacit_client_core::StoreKey;
+    use tacit_proto::ChannelId;
+    use tacit_proto::link::{InviteLink, InviteSecret, RelayPlace};
+
+    use super::*;
+
+    #[test]
+    fn what_was_handed_over_before_leaving_is_stored_when_it_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home").to_string_lossy().into_owned();
+        let client = Arc::new(Client::open(home, StoreKey::Raw(vec![7; 32])).unwrap());
+        let (tell, inputs) = mpsc::channel();
+        let worker = Worker::start(Arc::clone(&client), move |input| drop(tell.send(input))).unwrap();
+        for n in 0..20 {
+            // A relay that is down: nobody listens on this port.
+            let relay = RelayPlace { address: "ws://127.0.0.1:9".parse().unwrap(), pin: None };
+            let (channel, secret) = (ChannelId::from_bytes([n; 16]), InviteSecret::from_bytes([n; 32]));
+            worker.carry_out(Effect::Join(InviteLink { relay, channel, secret, remote: false }.to_uri()));
+        }
+        worker.carry_out(Effect::Finish);
+        while !matches!(inputs.recv_timeout(Duration::from_secs(60)).unwrap(), Input::Finished) {}
+        assert_eq!(client.contacts().unwrap().len(), 20);
+        client.stop();
+    }
+}

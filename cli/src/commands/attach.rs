@@ -48,7 +48,16 @@ pub(super) fn attach(session: &Session, args: &args::Attach, output: Output) -> 
         // What is said of it at the end must not wait for the next command.
         drop(client.wait_settled(millis(args.patience.timeout)));
     }
-    answer(session, output, id)
+    answer(session, output, id.clone())?;
+    transfer(&client.message(id)?).map_or(Ok(()), check)
+}
+
+/// That a file is there, or may still come there.
+const fn check(transfer: TransferState) -> Result<(), Failure> {
+    match transfer {
+        TransferState::UnderWay { .. } | TransferState::Whole => Ok(()),
+        over => Err(Failure::NotTaken(over)),
+    }
 }
 
 pub(super) fn save(session: &Session, args: &args::Save, output: Output) -> Result<(), Failure> {
@@ -108,5 +117,27 @@ fn media_type(file: &Path, voice_ms: Option<u32>) -> &'static str {
         "mp4" => "video/mp4",
         _ if voice_ms.is_some() => "audio/x-unknown",
         _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_does_not_get_there_is_a_failure_and_one_that_may_is_none() {
+        assert!(check(TransferState::Whole).is_ok());
+        assert!(check(TransferState::UnderWay { done: 1, of: 2 }).is_ok());
+        for (over, code) in [
+            (TransferState::TooLarge, "too_large"),
+            (TransferState::NoRoom, "no_room"),
+            (TransferState::CancelledByPeer, "cancelled_by_peer"),
+            (TransferState::CancelledByUs, "cancelled_by_us"),
+            (TransferState::Damaged, "damaged"),
+            (TransferState::Ended, "ended"),
+        ] {
+            let failure = check(over).unwrap_err();
+            assert_eq!((failure.exit_code(), failure.code()), (1, code));
+        }
     }
 }

@@ -18,7 +18,8 @@ pub(super) fn list(session: &Session, output: Output) -> Result<(), Failure> {
         output.note("No contacts yet: `tacit invite` to make a link, or `tacit join LINK` to use one.");
     }
     for contact in contacts {
-        output.answer(&ContactLine::from(contact.clone()), || plain(&contact))?;
+        let is_end_said = describe::is_end_said(session.client(), &contact)?;
+        output.answer(&ContactLine::from(contact.clone()), || plain(&contact, is_end_said))?;
     }
     Ok(())
 }
@@ -31,10 +32,11 @@ pub(super) fn rename(session: &Session, args: &args::Rename, output: Output) -> 
     let contact = session.pick(&args.contact)?;
     client.rename(contact.id.clone(), args.label.clone())?;
     let contact = client.contact(contact.id)?;
-    output.answer(&ContactLine::from(contact.clone()), || plain(&contact))
+    let is_end_said = describe::is_end_said(client, &contact)?;
+    output.answer(&ContactLine::from(contact.clone()), || plain(&contact, is_end_said))
 }
 
-fn plain(contact: &Contact) -> String {
+fn plain(contact: &Contact, is_end_said: bool) -> String {
     let mut line = format!(
         "{}  {}  {}",
         contact.id.get(..8).unwrap_or(&contact.id),
@@ -51,7 +53,7 @@ fn plain(contact: &Contact) -> String {
     if !ageing.is_empty() {
         line.push_str(&format!(", {ageing}"));
     }
-    let sentence = describe::state_sentence(contact.state);
+    let sentence = describe::state_sentence(contact.state, is_end_said);
     let more = describe::warnings(contact);
     let more = more.iter().map(String::as_str).chain((!sentence.is_empty()).then_some(sentence));
     for sentence in more {
@@ -88,15 +90,18 @@ mod tests {
 
     #[test]
     fn a_person_reads_what_is_urgent() {
-        let text = plain(&contact());
+        let text = plain(&contact(), false);
         assert!(text.starts_with("a1b2c3d4  Anna␛[2J  paired, unverified, 2 unread"), "{text}");
         assert!(text.contains("it may have been stolen: compare the safety words"), "{text}");
     }
 
     #[test]
     fn an_ended_contact_says_why_and_not_unverified() {
-        let text = plain(&Contact { state: ContactState::Ended(EndedWhy::ByPeer), invite_tried: false, ..contact() });
-        assert!(text.contains("The other side ended"), "{text}");
-        assert!(!text.contains("nverified"), "{text}");
+        let ended = Contact { state: ContactState::Ended(EndedWhy::ByPeer), invite_tried: false, ..contact() };
+        for (is_end_said, why) in [(false, "The relay says that the other side ended"), (true, "The other side ended")]
+        {
+            let text = plain(&ended, is_end_said);
+            assert!(text.contains(why) && !text.contains("nverified"), "{text}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::args;
 use crate::ask;
 use crate::failure::Failure;
+use crate::given;
 use crate::output::Output;
 use crate::session::{Session, millis};
 
@@ -17,7 +18,7 @@ struct Changed<'a> {
 }
 
 pub(super) fn edit(session: &Session, args: &args::Edit, output: Output) -> Result<(), Failure> {
-    session.client().edit(args.message.clone(), args.text.clone())?;
+    session.client().edit(args.message.clone(), given::message(&args.text)?)?;
     let sent = is_sent(session, &args.patience)?;
     output.answer(&Changed { id: &args.message, sent }, || say("Changed", sent))
 }

@@ -8,6 +8,7 @@ use crate::args;
 use crate::ask;
 use crate::escape;
 use crate::failure::Failure;
+use crate::given;
 use crate::output::Output;
 use crate::record::Enrolled;
 use crate::session::Session;
@@ -16,13 +17,14 @@ use crate::session::Session;
 const NAME: &str = "Your therapist";
 
 pub(super) fn run(session: &Session, args: &args::Enrol, output: Output) -> Result<(), Failure> {
+    let link = given::link(&args.link)?;
     let name = match &args.name {
         Some(name) => name.clone(),
         None if ask::is_anyone_there() && !output.is_json() => ask_name().map_err(Failure::Terminal)?,
         None => NAME.into(),
     };
     let client = session.client();
-    match client.enrol(args.link.clone(), name) {
+    match client.enrol(link, name) {
         Ok(()) => {}
         // The same command again goes on with what it began.
         Err(EnrolError::AlreadyUsed) if is_any_pending(session)? => {}

@@ -34,7 +34,8 @@ pub(super) fn run(session: &Session, args: &args::History, output: Output) -> Re
     Ok(())
 }
 
-/// A message as lines of text, with what it answers. Its own further lines are indented, so that none looks like another message.
+/// A message as lines of text, with what it answers. Its own further lines are indented, and what Tacit says of it is not,
+/// so that none passes for anything else.
 pub(super) fn plain(message: &Message, label: &str, answers: Option<&str>, clock: &Clock) -> String {
     let at = clock.date_time(shown_time(message));
     let indent = at.len() + 2;
@@ -44,18 +45,17 @@ pub(super) fn plain(message: &Message, label: &str, answers: Option<&str>, clock
         Content::Note(note) => format!("({})", escape::line(&notes::words(note, message.direction))),
         Content::Unknown => "(something that only a newer version of Tacit can show)".into(),
     };
-    let gap = if message.gap_before {
-        format!("{:indent$}(something sent before this is missing so far)\n", "")
-    } else {
-        String::new()
+    let gap = if message.gap_before { "(something sent before this is missing so far)\n" } else { "" };
+    // What is quoted fills its line: it must not pass for the text.
+    let answers = match answers {
+        Some(answers) => format!(" (answers {}):\n{:indent$}", escape::line(answers), ""),
+        None => ": ".into(),
     };
-    let answers =
-        answers.map_or_else(String::new, |answers| format!("{:indent$}(answers {})\n", "", escape::line(answers)));
     let marks = describe::marks(message);
     match message.direction {
-        Direction::In => format!("{gap}{answers}{at}  {}: {text}{marks}", escape::line(label)),
+        Direction::In => format!("{gap}{at}  {}{answers}{text}{marks}", escape::line(label)),
         Direction::Out => {
-            format!("{gap}{answers}{at}  me: {text}{marks}  [{}]", describe::outcome_words(message.outcome, clock))
+            format!("{gap}{at}  me{answers}{text}{marks}  [{}]", describe::outcome_words(message.outcome, clock))
         }
     }
 }
@@ -135,12 +135,14 @@ mod tests {
     #[test]
     fn a_reply_shows_what_it_answers() {
         let text = plain(&message(Direction::In, "good"), "Anna", Some("me: How are you?"), &Clock::utc());
-        assert_eq!(text, "                  (answers me: How are you?)\n2025-03-03 11:22  Anna: good");
+        assert_eq!(text, "2025-03-03 11:22  Anna (answers me: How are you?):\n                  good");
+        let forged = plain(&message(Direction::In, "x\n(answers me: Do you agree?)"), "Anna", None, &Clock::utc());
+        assert_eq!(forged, "2025-03-03 11:22  Anna: x\n                  (answers me: Do you agree?)");
     }
 
     #[test]
     fn a_gap_shows_as_a_gap() {
         let text = plain(&Message { gap_before: true, ..message(Direction::In, "hi") }, "Anna", None, &Clock::utc());
-        assert!(text.starts_with("                  (something sent before this is missing so far)\n"), "{text}");
+        assert!(text.starts_with("(something sent before this is missing so far)\n2025-03-03"), "{text}");
     }
 }

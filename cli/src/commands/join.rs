@@ -11,6 +11,7 @@ use crate::care::words;
 use crate::clock::Clock;
 use crate::escape;
 use crate::failure::Failure;
+use crate::given;
 use crate::output::Output;
 use crate::record::ContactLine;
 use crate::session::{Changes, Session, millis};
@@ -20,7 +21,7 @@ pub(super) fn run(session: &Session, args: &args::Join, output: Output) -> Resul
         return Err(Failure::EmptyLabel);
     }
     let client = session.client();
-    let id = client.join(args.link.clone(), args.label.clone())?;
+    let id = client.join(given::link(&args.link)?, args.label.clone())?;
     let changes = session.start()?;
     let begun = Instant::now();
     let within = args.patience.timeout;
@@ -35,8 +36,11 @@ pub(super) fn run(session: &Session, args: &args::Join, output: Output) -> Resul
     let left = if args.accept_terms { within.saturating_sub(begun.elapsed()) } else { within };
     let contact = joined(session, &changes, &id, left)?;
     output.answer(&ContactLine::from(contact.clone()), || {
-        let label = escape::line(&contact.label);
-        format!("You joined {label}, and can write to them. Compare the safety words with them: tacit words '{label}'")
+        format!(
+            "You joined {}, and can write to them. Compare the safety words with them: tacit words {}",
+            escape::line(&contact.label),
+            escape::quoted(&contact.label)
+        )
     })
 }
 

@@ -1,7 +1,7 @@
 //! `tacit retention` and `tacit delete`
 
 use serde::Serialize;
-use tacit_client_core::{ContactState, Keep, Retention};
+use tacit_client_core::{Contact, ContactError, ContactState, Keep, Message, Retention};
 
 use crate::args;
 use crate::ask;
@@ -81,6 +81,9 @@ pub(super) fn run(session: &Session, args: &args::Retention, output: Output) -> 
 pub(super) fn delete(session: &Session, args: &args::Delete, output: Output) -> Result<(), Failure> {
     let client = session.client();
     let contact = session.pick(&args.contact)?;
+    if let Some(message) = &args.message {
+        check_is_of(&contact, &client.message(message.clone())?)?;
+    }
     if !args.yes {
         let what = if args.message.is_some() { "this message" } else { "the whole conversation" };
         let label = escape::line(&contact.label);
@@ -94,4 +97,37 @@ pub(super) fn delete(session: &Session, args: &args::Delete, output: Output) -> 
         None => client.delete_conversation(contact.id.clone())?,
     }
     output.answer(&Deleted { contact: contact.id, deleted: true }, || "Deleted on this device.".into())
+}
+
+/// The question before it names the contact: what is deleted must be of that one.
+fn check_is_of(contact: &Contact, message: &Message) -> Result<(), ContactError> {
+    if message.contact == contact.id { Ok(()) } else { Err(ContactError::NoSuchMessage) }
+}
+
+#[cfg(test)]
+mod tests {
+    use tacit_client_core::{Content, Direction, Outcome};
+
+    use super::*;
+    use crate::pick::tests::contact;
+
+    #[test]
+    fn a_message_of_another_contact_is_not_deleted() {
+        let (anna, ben) = (contact("a1b2", "Anna", ContactState::Paired), contact("c4d5", "Ben", ContactState::Paired));
+        let message = Message {
+            id: "0a".into(),
+            contact: ben.id.clone(),
+            direction: Direction::In,
+            content: Content::Text("hello".into()),
+            outcome: Outcome::Read,
+            sent_at: 0,
+            stored_at: 0,
+            gap_before: false,
+            reply_to: None,
+            edited: false,
+            withdrawn: false,
+        };
+        assert!(check_is_of(&ben, &message).is_ok());
+        assert!(matches!(check_is_of(&anna, &message), Err(ContactError::NoSuchMessage)));
+    }
 }

@@ -68,20 +68,19 @@ pub(super) fn run(session: &Session, args: &args::Send, output: Output) -> Resul
 
 /// Queues the message, or every line of stdin. What was queued stays queued, whatever happens after.
 fn queue(client: &Client, contact: &Contact, args: &args::Send, queued: &mut Vec<MessageId>) -> Result<(), Failure> {
-    let text = args.text.clone();
-    if let Some(to) = &args.reply_to {
-        queued.push(client.reply(contact.id.clone(), to.clone(), text)?);
-        return Ok(());
-    }
-    if text != "-" {
-        queued.push(client.send(contact.id.clone(), text)?);
+    let write = |text| match &args.reply_to {
+        Some(to) => client.reply(contact.id.clone(), to.clone(), text),
+        None => client.send(contact.id.clone(), text),
+    };
+    if args.text != "-" {
+        queued.push(write(args.text.clone())?);
         return Ok(());
     }
     for line in io::stdin().lock().lines() {
         let line = line.map_err(Failure::Stdin)?;
         // Between paragraphs there is nothing to send.
         if !line.trim().is_empty() {
-            queued.push(client.send(contact.id.clone(), line)?);
+            queued.push(write(line)?);
         }
     }
     if queued.is_empty() { Err(tacit_client_core::SendError::Empty.into()) } else { Ok(()) }

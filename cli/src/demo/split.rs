@@ -54,8 +54,8 @@ pub(super) fn run(world: &World) -> Result<(), Failure> {
         for input in iter::once(first).chain(inputs.try_iter().take(BURST)) {
             for (side, effect) in split.update(input) {
                 match effect {
-                    Effect::Leave(Leave::Done) => return Ok(()),
                     Effect::Leave(Leave::Interrupted) => return Err(Failure::Interrupted),
+                    Effect::Leave(_) => return Ok(()),
                     effect => {
                         if let Some(worker) = workers.get(side) {
                             worker.carry_out(effect);
@@ -84,6 +84,7 @@ impl Split {
             For::Side(side, input) => (side, input),
         };
         let Some(chat) = self.chats.get_mut(side) else { return Vec::new() };
+        chat.now = crate::clock::now();
         chat.update(input).into_iter().map(|effect| (side, effect)).collect()
     }
 

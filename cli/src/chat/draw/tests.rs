@@ -1,15 +1,19 @@
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use tacit_client_core::{Connection, Content, Direction, EndedWhy, Message, Offer, Outcome};
+use tacit_client_core::{AgreedWord, Connection, Content, Direction, EndedWhy, Message, Offer, Outcome};
 
 use super::*;
-use crate::chat::state::{Effect, Input, Leave, Purpose};
+use crate::chat::state::{Effect, Input, Purpose};
 use crate::clock::Clock;
 
+mod answers;
 mod choosing;
+mod leaving;
 
 const LINK: &str = "tacit:AQEYd3M6Ly9yZWxheS5leGFtcGxlOjc0NDMAAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUm";
+
+const NO_WORD: AgreedWord = AgreedWord { is_set: false, is_asked_for: false, asked: None, given: None };
 
 fn contact(id: &str, label: &str, state: ContactState) -> Contact {
     Contact {
@@ -106,27 +110,24 @@ fn an_unverified_contact_says_so_until_the_words_were_compared() {
 }
 
 #[test]
-fn words_that_are_over_are_replaced_while_they_are_read() {
+fn words_that_are_over_are_taken_away_while_they_are_read() {
     let mut chat = chat();
     let words = |word: &str| Input::Words { contact: "a".into(), words: vec![word.into(); 12] };
+    key(&mut chat, KeyCode::F(2));
     chat.update(words("before"));
     let paired = contact("a", "Anna", ContactState::Paired);
     let told = |contact: &Contact| Input::Contacts { contacts: vec![contact.clone()], can_invite: true };
-    assert_eq!(chat.update(told(&paired)), [], "nothing that concerns the words");
+    chat.update(told(&paired));
+    assert!(screen(&mut chat, 100, 24).contains("12 before"), "nothing that concerns the words");
     let mut reset = paired;
     reset.session.last_reset = Some(tacit_client_core::LastReset { at: 1, by_peer: true });
-    assert_eq!(chat.update(told(&reset)), [Effect::Words("a".into())]);
-    chat.update(words("after"));
-    let shown = screen(&mut chat, 100, 24);
-    assert!(
-        shown.contains("12 after") && !shown.contains("before") && shown.contains("these words are new"),
-        "{shown}"
-    );
-    assert_eq!(chat.update(told(&reset)), [], "once");
-    // It concerns nobody who does not look at them.
-    key(&mut chat, KeyCode::Esc);
-    reset.session.last_reset = Some(tacit_client_core::LastReset { at: 2, by_peer: true });
     assert_eq!(chat.update(told(&reset)), []);
+    let shown = screen(&mut chat, 100, 24);
+    assert!(!shown.contains("before") && shown.contains("those words are over"), "{shown}");
+    assert_eq!(key(&mut chat, KeyCode::Char('v')), [], "nobody confirms what nobody saw");
+    assert_eq!(key(&mut chat, KeyCode::F(2)), [Effect::Words("a".into())]);
+    chat.update(words("after"));
+    assert!(screen(&mut chat, 100, 24).contains("12 after"));
 }
 
 #[test]
@@ -223,7 +224,7 @@ fn an_invite_shows_as_a_code_that_fits_or_else_as_a_link() {
     assert!(screen(&mut chat, 80, 24).contains("Who is it for?"));
     write(&mut chat, "Cleo");
     assert_eq!(key(&mut chat, KeyCode::Enter), [Effect::Invite("Cleo".into())]);
-    chat.update(Input::Invite { contact: "a".into(), link: LINK.into() });
+    chat.update(Input::Invite { contact: "a".into(), link: LINK.into(), label: Some("Cleo".into()) });
     let code = screen(&mut chat, 80, 24);
     assert!(code.contains("▄▄▄▄▄▄▄") || code.contains("█▀▀▀▀▀█"), "{code}");
     assert!(code.contains("For one person only"), "{code}");
@@ -240,7 +241,7 @@ fn an_invite_shows_as_a_code_that_fits_or_else_as_a_link() {
 fn an_invite_that_does_not_work_yet_shows_no_code() {
     let mut chat = chat_with(vec![contact("a", "Cleo", ContactState::Opening)], Vec::new());
     assert_eq!(key(&mut chat, KeyCode::Enter), [Effect::ShowInvite("a".into())]);
-    chat.update(Input::Invite { contact: "a".into(), link: LINK.into() });
+    chat.update(Input::Invite { contact: "a".into(), link: LINK.into(), label: None });
     let before = screen(&mut chat, 100, 30);
     assert!(before.contains("Not yet: the relay was not reached") && !before.contains('▀'), "{before}");
     let open = vec![contact("a", "Cleo", ContactState::Invited)];
@@ -267,7 +268,7 @@ fn joining_shows_the_terms_before_anything_is_agreed_to() {
 
     let joining = |state| Input::Contacts { contacts: vec![contact("a", "Dr. Weiss", state)], can_invite: false };
     chat.update(joining(ContactState::Joining));
-    chat.update(Input::Joined("a".into()));
+    chat.update(Input::Joined { contact: "a".into(), link: LINK.into() });
     assert!(screen(&mut chat, 80, 24).contains("The invite is being claimed"));
     assert!(chat.update(joining(ContactState::Consenting)).contains(&Effect::Offer("a".into())));
     let offer = Offer {
@@ -339,11 +340,44 @@ fn paging_up_loads_what_is_older_and_stays_where_it_was() {
 }
 
 #[test]
-fn leaving_is_one_key_whatever_is_open() {
+fn what_failed_stays_until_there_was_time_to_read_it_or_esc() {
     let mut chat = chat();
+    chat.now = 100_000;
+    chat.update(Input::Failed("the disk is full".into()));
+    write(&mut chat, "typed at once");
+    chat.update(Input::Said("Saved as ./x".into()));
+    let drawn = screen(&mut chat, 80, 24);
+    assert!(drawn.contains("the disk is full") && drawn.contains("Saved as ./x"), "{drawn}");
+    chat.now += 10_000;
+    assert!(screen(&mut chat, 80, 24).contains("the disk is full"), "until a key");
+    write(&mut chat, ".");
+    let drawn = screen(&mut chat, 80, 24);
+    assert!(!drawn.contains("the disk is full") && !drawn.contains("Saved as"), "{drawn}");
+    chat.update(Input::Failed("the disk is full".into()));
+    chat.update(Input::Failed("the disk is gone".into()));
+    let drawn = screen(&mut chat, 80, 24);
+    assert!(drawn.contains("the disk is gone") && !drawn.contains("the disk is full"), "{drawn}");
+    key(&mut chat, KeyCode::Esc);
+    assert!(!screen(&mut chat, 80, 24).contains("the disk is gone"));
+    // What lies over the chat may hide it for as long as it is there.
     key(&mut chat, KeyCode::F(1));
-    assert_eq!(control(&mut chat, 'q'), [Effect::Leave(Leave::Done)]);
-    assert_eq!(control(&mut chat, 'c'), [Effect::Leave(Leave::Interrupted)]);
+    chat.update(Input::Failed("the disk is full".into()));
+    chat.now += 10_000;
+    for code in [KeyCode::Down, KeyCode::Esc, KeyCode::Char('x')] {
+        key(&mut chat, code);
+    }
+    assert!(screen(&mut chat, 80, 24).contains("the disk is full"));
+}
+
+#[test]
+fn an_end_without_a_farewell_is_called_what_the_relay_says() {
+    let ended = contact("a", "Anna", ContactState::Ended(EndedWhy::ByPeer));
+    let mut chat = chat_with(vec![ended], Vec::new());
+    let drawn = screen(&mut chat, 120, 24);
+    assert!(drawn.contains("The relay says that the other side ended this conversation;"), "{drawn}");
+    chat.update(Input::Farewell("a".into()));
+    let drawn = screen(&mut chat, 120, 24);
+    assert!(drawn.contains("The other side ended this conversation.") && !drawn.contains("relay says"), "{drawn}");
 }
 
 #[test]
@@ -358,32 +392,35 @@ fn the_smallest_window_still_shows_the_conversation() {
 #[test]
 fn no_size_of_window_and_nothing_open_in_it_panics() {
     let long = "A very long name 你好 that does not fit anywhere at all".repeat(3);
-    let popups: Vec<Option<Input>> = vec![
-        None,
-        Some(Input::Key(KeyEvent::new(KeyCode::F(1), KeyModifiers::NONE))),
-        Some(Input::Key(KeyEvent::new(KeyCode::F(3), KeyModifiers::NONE))),
-        Some(Input::Key(KeyEvent::new(KeyCode::F(4), KeyModifiers::NONE))),
-        Some(Input::Words { contact: "a".into(), words: vec!["abandon".into(); 12] }),
-        Some(Input::Invite { contact: "a".into(), link: LINK.into() }),
-        Some(Input::Offer {
-            contact: "a".into(),
-            offer: Offer {
-                from: long.clone(),
-                terms_version: 1,
-                terms: long.repeat(20),
-                practice_card: None,
-                crisis_card: None,
-            },
-        }),
-        Some(Input::Failed(long.clone())),
+    let pressed = |code| vec![Input::Key(KeyEvent::new(code, KeyModifiers::NONE))];
+    let asked = |code, answer| [pressed(code), vec![answer]].concat();
+    let offer =
+        Offer { from: long.clone(), terms_version: 1, terms: long.repeat(20), practice_card: None, crisis_card: None };
+    let invite = [
+        pressed(KeyCode::F(3)),
+        pressed(KeyCode::Char('C')),
+        asked(KeyCode::Enter, Input::Invite { contact: "a".into(), link: LINK.into(), label: Some("C".into()) }),
+    ];
+    let popups: Vec<Vec<Input>> = vec![
+        vec![],
+        pressed(KeyCode::F(1)),
+        pressed(KeyCode::F(3)),
+        pressed(KeyCode::F(4)),
+        asked(KeyCode::F(2), Input::Words { contact: "a".into(), words: vec!["abandon".into(); 12] }),
+        asked(KeyCode::F(6), Input::Word { contact: "a".into(), word: NO_WORD }),
+        invite.concat(),
+        vec![Input::Offer { contact: "a".into(), offer: offer.clone() }],
+        [vec![Input::Offer { contact: "a".into(), offer }], pressed(KeyCode::Char('d'))].concat(),
+        vec![Input::Failed(long.clone())],
+        vec![Input::Failed(long.clone()), Input::Said(long.clone())],
     ];
     for popup in popups {
         let warned = Contact { invite_tried: true, ..contact("a", &long, ContactState::Joined) };
         let mut chat = chat_with(vec![warned], vec![message(1, Direction::Out, &long.repeat(5))]);
         write(&mut chat, &long);
-        if let Some(input) = popup {
-            chat.update(input);
-        }
+        let is_open = popup.len() > 1 && !matches!(popup.first(), Some(Input::Failed(_)));
+        popup.into_iter().for_each(|input| drop(chat.update(input)));
+        assert!(!is_open || chat.popup.is_some());
         chat.update(Input::Paste(long.clone()));
         for width in (1..30).chain([40, 63, 64, 80, 200]) {
             for height in (1..14).chain([17, 18, 24, 60]) {

@@ -171,6 +171,42 @@ fn a_file_that_came_is_saved_and_one_under_way_is_cancelled_after_a_question() {
 }
 
 #[test]
+fn a_file_is_never_offered_to_be_saved_under_a_hidden_name() {
+    for (name, offered) in [(".bash_profile", "_bash_profile"), ("...x", "___x"), ("a.txt", "a.txt"), ("..", "__")] {
+        let Message { content: Content::Attachment(mut attachment), .. } = file(1, Direction::In, TransferState::Whole)
+        else {
+            panic!("it is a file")
+        };
+        attachment.name = name.into();
+        let came = Message { content: Content::Attachment(attachment), ..message(1, Direction::In, "") };
+        let mut chat = chat_with(vec![contact("a", "Anna", ContactState::Paired)], vec![came]);
+        key(&mut chat, KeyCode::F(7));
+        key(&mut chat, KeyCode::Char('s'));
+        let saved = Effect::Save { message: id(1), path: format!("./{offered}") };
+        assert_eq!(key(&mut chat, KeyCode::Enter), [saved]);
+    }
+}
+
+#[test]
+fn a_key_for_a_message_that_is_gone_sends_no_draft() {
+    let mut chat = texts();
+    write(&mut chat, "half a dra");
+    key(&mut chat, KeyCode::F(7));
+    // They withdraw it, just before Enter means a reply.
+    let left = vec![message(1, Direction::In, "How was your week?"), message(2, Direction::Out, "Better, thank yuo.")];
+    chat.update(Input::Newest { contact: "a".into(), messages: left, is_all: true });
+    let drawn = screen(&mut chat, 80, 24);
+    assert!(drawn.contains("The chosen message is not on this page") && !drawn.contains("> half"), "{drawn}");
+    chat.update(Input::Paste("pasted".into()));
+    assert!(key(&mut chat, KeyCode::Enter).is_empty());
+    let drawn = screen(&mut chat, 80, 24);
+    assert!(drawn.contains("> half a dra") && !drawn.contains("pasted"), "{drawn}");
+    assert!(drawn.contains("Nothing was done."), "{drawn}");
+    let text = "half a dra".to_owned();
+    assert_eq!(key(&mut chat, KeyCode::Enter), [Effect::Send { contact: "a".into(), text }]);
+}
+
+#[test]
 fn the_chosen_message_stays_in_sight_and_older_ones_are_loaded() {
     let messages: Vec<Message> = (100..150).map(|n| message(n, Direction::In, &format!("number {n}"))).collect();
     let mut chat = chat_with(vec![contact("a", "Anna", ContactState::Paired)], Vec::new());
