@@ -83,6 +83,11 @@ pub(super) fn apply(
     }
     append(tables, keys, appending, &appends)?;
     for (of, was) in shrunk {
+        // No box that waits is younger than one that was just appended: then there is nothing to look for.
+        let appended = appends.binary_search_by_key(&end_key(&of), |append| end_key(&append.to));
+        if appended.is_ok_and(|at| appends.get(at).is_some_and(|append| !should_follow(was, append.key.seq))) {
+            continue;
+        }
         match oldest(tables, &of)? {
             None => {
                 tables.backlogs.remove(end_key(&of))?;
