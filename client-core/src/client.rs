@@ -77,7 +77,7 @@ impl Opened {
         let key = Key::open(home, key, &mut rng())?;
         let mut store = Store::open(home, &key)?;
         // What cannot be deleted now, on a full disk for instance, is deleted the next time.
-        let _ = store.tidy(wall_clock());
+        let _ = store.tidy_rows(wall_clock());
         Ok(Self { key, store })
     }
 }
@@ -440,6 +440,21 @@ impl Client {
     #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
     pub fn mark_read(&self, contact: ContactId) -> Result<(), ContactError> {
         self.change_contact(&contact, |tx, row| Ok(tx.mark_read(&row.key)?))
+    }
+
+    /// The same up to a message: of what came before it, and of that one as it is now. What came, or was edited, after the
+    /// app read what it shows stays unread. Name the one of those that came last; and one that was edited, once the app shows
+    /// what it says now.
+    ///
+    /// # Errors
+    /// [`ContactError::NoSuchContact`]; [`ContactError::NoSuchMessage`].
+    #[allow(clippy::needless_pass_by_value, reason = "bindings pass strings by value")]
+    pub fn mark_read_up_to(&self, contact: ContactId, message: MessageId) -> Result<(), ContactError> {
+        let message = id(&message).ok_or(ContactError::NoSuchMessage)?;
+        self.change_contact(&contact, |tx, row| {
+            let is_here = tx.mark_read_up_to(&row.key, &message)?;
+            if is_here { Ok(()) } else { Err(ContactError::NoSuchMessage) }
+        })
     }
 
     /// Waits until everything that waited, both ways, was exchanged with all relays: by this client, which must have

@@ -15,7 +15,7 @@ use crate::edits;
 use crate::error::{ResetError, StoreError};
 use crate::reset;
 use crate::rotation::{self, MAX_BOXES};
-use crate::store::{Changed, ContactRow, Kind, OutboxKey, Outgoing, SessionRow, State, TransferRow, Tx};
+use crate::store::{Changed, ContactRow, Kind, MessageKey, OutboxKey, Outgoing, SessionRow, State, TransferRow, Tx};
 use crate::transfers::{self, Moved};
 use crate::types::Timestamp;
 use crate::{agreed_word, life_cycle, statements};
@@ -196,35 +196,8 @@ pub(crate) fn receive(
     if let Some(numbered) = &envelope.numbered
         && let Some(message) = tx.keep_incoming(&row.key, opened.session.session, &envelope.stream, numbered, now)?
     {
-        match &numbered.body {
-            Body::Retention(retention) => {
-                received.contact_changed = true;
-                tx.set_retention(&row.key, false, *retention, numbered.sent_at)?;
-            }
-            Body::Deleted => received.contact_changed = true,
-            Body::Edit { message, .. } | Body::Withdrawal { message } => {
-                received.changed_message = edits::apply(tx, row, message, now)?.then_some(*message);
-            }
-            Body::Text(_) | Body::Reply { .. } | Body::Unknown => {
-                received.message = Some(numbered.message_id);
-                // What is about it may have come before it did.
-                edits::apply(tx, row, &numbered.message_id, now)?;
-            }
-            Body::Attachment(attachment) => {
-                if !transfers::announced(tx, row, message, attachment, now)? {
-                    tx.note_unopened(&row.key)?;
-                }
-                received.message = Some(numbered.message_id);
-            }
-            body => {
-                received.contact_changed = true;
-                match receive_care(tx, row, body, now)? {
-                    statements::Received::Silent => {}
-                    statements::Received::Note(note) => tx.set_note(message, &note)?,
-                    statements::Received::Bad => tx.note_unopened(&row.key)?,
-                }
-            }
-        }
+        take_message(tx, row, numbered, message, now, &mut received)?;
+        tx.drop_texts_about_nothing(&row.key, numbered.position)?;
     }
     received.moved = match (&envelope.chunk, &envelope.transfer) {
         (Some(chunk), _) => transfers::take_chunk(tx, row, chunk, now)?,
@@ -243,6 +216,50 @@ pub(crate) fn receive(
         tx.set_receipt_due(&row.key, true)?;
     }
     Ok(received)
+}
+
+/// Takes a message that was not here before.
+fn take_message(
+    tx: &Tx<'_>,
+    row: &ContactRow,
+    numbered: &Numbered,
+    message: MessageKey,
+    now: Timestamp,
+    received: &mut Received,
+) -> Result<(), StoreError> {
+    // Ids are drawn, so its sender chose that. Receipted like any other, it tells nothing of what else is here.
+    if tx.names_another(message)? {
+        received.contact_changed = true;
+        tx.hide(message)?;
+        return tx.note_unopened(&row.key);
+    }
+    match &numbered.body {
+        Body::Retention(retention) => {
+            received.contact_changed = true;
+            tx.set_retention(&row.key, false, *retention, numbered.sent_at)?;
+        }
+        Body::Deleted => received.contact_changed = true,
+        Body::Edit { message, .. } | Body::Withdrawal { message } => {
+            received.changed_message = edits::apply(tx, row, message, now)?.then_some(*message);
+        }
+        Body::Text(_) | Body::Reply { .. } | Body::Unknown => received.message = Some(numbered.message_id),
+        Body::Attachment(attachment) => {
+            if !transfers::announced(tx, row, message, attachment, now)? {
+                tx.note_unopened(&row.key)?;
+            }
+            received.message = Some(numbered.message_id);
+        }
+        body => {
+            received.contact_changed = true;
+            match receive_care(tx, row, body, now)? {
+                statements::Received::Silent => {}
+                statements::Received::Note(note) => tx.set_note(message, &note)?,
+                statements::Received::Bad => tx.note_unopened(&row.key)?,
+            }
+        }
+    }
+    // What is about it may have come before it did.
+    edits::apply(tx, row, &numbered.message_id, now).map(drop)
 }
 
 /// Takes what is no text.
@@ -333,3 +350,6 @@ fn answered(tx: &Tx<'_>, row: &ContactRow) -> Result<Vec<Changed>, StoreError> {
     // What was sent before an accept that had to be repeated could not be opened over there.
     if tx.accept_was_resent(&row.key)? { tx.resend_unreceipted(&row.key) } else { Ok(Vec::new()) }
 }
+
+#[cfg(test)]
+mod tests;

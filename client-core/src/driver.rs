@@ -32,6 +32,10 @@ const POLL: Duration = Duration::from_millis(250);
 /// How often what is kept too long, and what will not be delivered any more, is looked for.
 const HOURLY: Duration = Duration::from_secs(3_600);
 
+/// From when on the store may be written anew, which takes memory. What a system starts to fetch a notification has little, and
+/// does not live as long.
+const PURGE_AFTER: Duration = Duration::from_secs(60);
+
 pub(crate) const LEASE_FILE: &str = "lease";
 
 /// Milliseconds since the Unix epoch, by this device's clock.
@@ -241,6 +245,7 @@ impl Driver {
         let mut network = NetworkSettings::default();
         let mut renewed: Option<(Instant, bool)> = None;
         let mut hourly: Option<Instant> = None;
+        let mut purged: Option<Instant> = None;
         let mut version = self.store.borrow().data_version().unwrap_or_default();
         // When held notifications are due.
         let mut notify_at = None;
@@ -272,6 +277,11 @@ impl Driver {
                 if hourly.is_none_or(|at| at.elapsed() >= HOURLY) {
                     hourly = Some(Instant::now());
                     self.tidy();
+                }
+                if self.started.elapsed() >= PURGE_AFTER && purged.is_none_or(|at| at.elapsed() >= HOURLY) {
+                    purged = Some(Instant::now());
+                    // What another process is in the way of is as good an hour later.
+                    let _ = self.store.borrow_mut().purge_if_due();
                 }
                 self.start_lines(&mut network, &mut lines, &mut tasks);
             }
@@ -319,7 +329,7 @@ impl Driver {
     fn tidy(&self) {
         let mut store = self.store.borrow_mut();
         let _ = store.change::<_, StoreError>(|tx| tx.expire_ended(wall_clock()));
-        for contact in store.tidy(wall_clock()).unwrap_or_default() {
+        for contact in store.tidy_rows(wall_clock()).unwrap_or_default() {
             self.tell(Event::ContactChanged { contact: hex::encode(contact) });
         }
     }

@@ -18,9 +18,16 @@ pub(crate) const WINDOW_MS: u64 = 24 * 3600 * 1000;
 
 /// Does what came about a message of theirs, if that is here. True if it changed.
 pub(crate) fn apply(tx: &Tx<'_>, row: &ContactRow, message: &[u8; 16], now: Timestamp) -> Result<bool, StoreError> {
+    tx.drop_older_edits(&row.key, message)?;
+    let Some(target) = tx.their_text(&row.key, message)? else {
+        if tx.has_message(&row.key, message)? {
+            // It was withdrawn, or never was a text.
+            tx.drop_texts_about(&row.key, message)?;
+        }
+        return Ok(false);
+    };
     let mut changed = false;
     for about in tx.to_be_applied(&row.key, message)? {
-        let Some(target) = tx.their_text(&row.key, message)? else { break };
         if about.sent_at.saturating_sub(target.sent_at) > WINDOW_MS {
             tx.drop_about_text(&about)?;
             continue;
@@ -31,7 +38,8 @@ pub(crate) fn apply(tx: &Tx<'_>, row: &ContactRow, message: &[u8; 16], now: Time
         } else if must_stay.is_err() {
             tx.keep_withdrawn(target.key)?;
         } else {
-            tx.withdraw_text(target.key)?;
+            // With everything about it.
+            return tx.withdraw_text(target.key).map(|()| true);
         }
         changed = true;
     }
@@ -107,7 +115,8 @@ impl Client {
     }
 
     /// Gives a text of ours another text, on both sides, for a day after it was sent. It is shown as edited. What it said
-    /// before is gone, except where the retention of a side keeps it: see [`Client::earlier_texts`].
+    /// before is gone, except where the retention of a side keeps it: see [`Client::earlier_texts`]. Over there it is unread
+    /// and notified of once more, and its outcome here is that of the edit.
     ///
     /// # Errors
     /// [`EditError`]. Nothing was changed.

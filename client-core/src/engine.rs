@@ -311,12 +311,18 @@ impl Engine {
         self.output.events.push(Event::ContactChanged { contact: hex::encode(key) });
     }
 
-    fn outcomes(&mut self, key: &ContactKey, changed: impl IntoIterator<Item = Changed>) {
-        self.output.events.extend(changed.into_iter().map(|(message, outcome)| Event::OutcomeChanged {
-            contact: hex::encode(key),
-            message: hex::encode(message),
-            outcome,
-        }));
+    fn outcomes(
+        &mut self,
+        tx: &Tx<'_>,
+        key: &ContactKey,
+        changed: impl IntoIterator<Item = Changed>,
+    ) -> Result<(), TurnError> {
+        for changed in changed {
+            let (message, outcome) = tx.as_shown(changed)?;
+            let (contact, message) = (hex::encode(key), hex::encode(message));
+            self.output.events.push(Event::OutcomeChanged { contact, message, outcome });
+        }
+        Ok(())
     }
 
     /// What time alone asks for.
@@ -378,7 +384,7 @@ impl Engine {
         // After whatever the other side cannot read them without.
         if backlog_was_lost {
             for (contact, changed) in tx.resend_all(self.relay)? {
-                self.outcomes(&contact, changed);
+                self.outcomes(tx, &contact, changed)?;
             }
         }
         self.greet_transfers(tx, now, backlog_was_lost)
@@ -546,7 +552,7 @@ impl Engine {
         let contacts: Vec<_> = drained.map(|attachment| attachment.contact).collect();
         for contact in contacts {
             let expired = tx.expire(&contact, now.wall)?;
-            self.outcomes(&contact, expired);
+            self.outcomes(tx, &contact, expired)?;
         }
         Ok(())
     }
@@ -561,7 +567,7 @@ impl Engine {
     fn end(&mut self, tx: &Tx<'_>, contact: &ContactKey, why: EndedWhy, close_due: bool) -> Result<(), TurnError> {
         if why == EndedWhy::ByPeer {
             let refused = tx.refuse_undelivered(contact)?;
-            self.outcomes(contact, refused);
+            self.outcomes(tx, contact, refused)?;
         }
         tx.end_contact(contact, why, close_due)?;
         self.changed(contact);

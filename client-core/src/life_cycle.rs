@@ -115,6 +115,7 @@ pub(crate) fn leave(
     keep(tx, &row.key, Whose::Ours, &farewell, now)?;
     let note = note(&farewell.body);
     statements::send(tx, &row.key, &farewell.statement, &note, now, rng)?;
+    tx.end_own_transfers(&row.key)?;
     tx.set_state(&row.key, State::Leaving(why(manner, Whose::Ours)))
 }
 
@@ -144,6 +145,7 @@ pub(crate) fn receive_farewell(
         if farewell.body.manner == Manner::Unpair {
             tx.drop_unsealed(&row.key)?;
         }
+        tx.end_own_transfers(&row.key)?;
         tx.set_state(&row.key, State::Leaving(why(farewell.body.manner, Whose::Theirs)))?;
     }
     Ok(Received::Note(note(&farewell.body)))

@@ -49,7 +49,7 @@ fn plan(tx: &Tx<'_>, now: Timestamp, is_given: bool) -> Result<Notifications, St
         }
         notifications.due.push(notification);
         if is_given {
-            tx.set_notified(&messages.contact, messages.newest)?;
+            tx.set_notified(&messages.contact, messages.up_to)?;
         }
     }
     Ok(notifications)

@@ -11,7 +11,8 @@ use crate::{life_cycle, reset, statements};
 /// which the store is used.
 pub(crate) fn begin(tx: &Tx<'_>, now: Timestamp, rng: &mut dyn CryptoRng) -> Result<(), StoreError> {
     tx.bound_notified()?;
-    tx.set_versions_from(statements::version_at(now))?;
+    // A clock that is behind the backup is wrong.
+    tx.raise_versions_from(statements::version_at(now.max(tx.trusted_time()?)))?;
     for key in tx.contact_keys()? {
         let Some(row) = tx.contact(&key)? else { continue };
         match row.state {

@@ -66,10 +66,12 @@ pub(crate) fn announced_again(tx: &Tx<'_>, row: &ContactRow, transfer: &Transfer
 pub(crate) fn next_status(tx: &Tx<'_>, row: &ContactRow) -> Result<Option<TransferStatus>, StoreError> {
     while let Some((transfer, ours, stalled)) = tx.take_status(&row.key)? {
         let found = tx.transfer(&row.key, ours, &transfer)?;
-        // One that was deleted, or never kept, is not wanted.
+        // One that was never kept is not wanted.
         let stage = found.as_ref().map_or(Stage::CancelledHere, |found| found.stage);
         if ours {
-            if matches!(stage, Stage::CancelledHere | Stage::Ended) {
+            // An empty file has no chunk that could ask: that nothing more is sent of it is true, and is answered.
+            let asks = found.is_some_and(|found| found.stage == Stage::UnderWay && found.size == 0);
+            if asks || matches!(stage, Stage::CancelledHere | Stage::Ended) {
                 return Ok(Some(TransferStatus::Withdrawn { transfer }));
             }
             continue;
@@ -277,7 +279,8 @@ pub(crate) fn tend(tx: &Tx<'_>, relay: RelayId, now: Timestamp) -> Result<(), St
     for row in tx.live_contacts(relay)? {
         for transfer in tx.stalled(&row.key, now, STALL_MS)? {
             match (transfer.ours, transfer.stage) {
-                (true, Stage::UnderWay) => tx.give_up_one(transfer.key)?,
+                (true, Stage::UnderWay) if transfer.size > 0 => tx.give_up_one(transfer.key)?,
+                (true, Stage::UnderWay) if !tx.is_delivered(transfer.message)? => {}
                 (ours, _) => tx.owe_status(&row.key, ours, &transfer.transfer, !ours)?,
             }
         }

@@ -235,7 +235,8 @@ pub struct Message {
     pub direction: Direction,
     /// What it says.
     pub content: Content,
-    /// What became of it. What came is `Delivered`, or `Read` once it was marked so.
+    /// What became of it, or of its newest edit. What came is `Delivered`, or `Read` once it was marked so, until it is
+    /// edited.
     pub outcome: Outcome,
     /// When it was sent, by the sender's clock.
     pub sent_at: Timestamp,

@@ -9,7 +9,7 @@ use crate::care::terms::Terms;
 use crate::content::MAX_TERMS;
 use crate::note::Note;
 use crate::retention::{Keep, Retention};
-use crate::statements::their_newest;
+use crate::statements::{their_newest, version_at};
 use crate::testing::{NOW, Pair, Side};
 use crate::types::{ContactState, Direction, EndedWhy, Outcome};
 
@@ -202,6 +202,30 @@ fn restore_client(pair: &mut Pair, backup: &[u8], secret: &BackupSecret) {
     let (home, mut store) = read(backup, secret).unwrap();
     store.change::<_, StoreError>(|tx| restore::begin(tx, NOW, &mut rng())).unwrap();
     pair.client = Side::new(home, store, pair.client.contact);
+}
+
+#[test]
+fn what_a_restored_practice_states_is_newer_than_the_backup_whatever_the_clock_says() {
+    const HOUR_MS: u64 = 3_600_000;
+    let mut pair = pair(0);
+    let secret = words();
+    // Made at NOW, and what comes of it restored at these times.
+    let restored = |store: &mut Store, at| {
+        let backup = write(store, &secret);
+        let (home, mut store) = read(&backup, &secret).unwrap();
+        let from = store.change::<_, StoreError>(|tx| {
+            restore::begin(tx, at, &mut rng())?;
+            tx.versions_from()
+        });
+        (home, store, from.unwrap())
+    };
+    let (_, _, from) = restored(&mut pair.practice.store, 0);
+    assert_eq!(from, version_at(NOW));
+    let (_home, mut store, from) = restored(&mut pair.practice.store, NOW + HOUR_MS);
+    assert_eq!(from, version_at(NOW + HOUR_MS));
+    // By a clock that was behind, that one was backed up before it was restored.
+    let (_, _, again) = restored(&mut store, 0);
+    assert_eq!(again, from);
 }
 
 #[test]

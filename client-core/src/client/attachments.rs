@@ -152,7 +152,8 @@ impl Client {
         })
     }
 
-    /// Cancels a transfer that is under way, on either side. What had come is erased; the other device is told. One of ours of
+    /// Cancels a transfer that is under way, on either side. What had come is erased, the thumbnail too unless our own
+    /// retention keeps messages; the other device is told. One of ours of
     /// which nothing was sent yet never leaves this device, not even its name.
     ///
     /// # Errors

@@ -2,7 +2,7 @@ use super::*;
 use crate::note::Note;
 use crate::retention::{Keep, Retention};
 use crate::testing::{NOW, Pair, Side};
-use crate::types::{Content, Direction, Message};
+use crate::types::{Content, Direction, Message, Outcome};
 
 const ID: [u8; 16] = [1; 16];
 
@@ -210,4 +210,155 @@ fn a_withdrawal_on_its_way_outlives_the_deletion_of_what_it_takes_back() {
     assert_eq!(contents, [Content::Note(Note::Withdrawn)]);
     assert_eq!(rows_with(&mut pair.practice, "words"), 0);
     assert!(pair.client.history().is_empty());
+}
+
+/// An edit of any message, as a device may send it that does not keep to what ours does.
+fn sends_edit(side: &mut Side, of: [u8; 16], text: &str) {
+    let body = Body::Edit { message: of, text: text.to_owned() };
+    side.change(|tx, row| tx.queue_about(&row.key, &draw_id(&mut rng()), &body, NOW));
+}
+
+#[test]
+fn of_the_edits_of_a_message_that_does_not_come_only_the_newest_is_kept() {
+    let mut pair = Pair::new();
+    // Something is missing, so the message may still come.
+    says(&mut pair.client, "first words");
+    let first = pair.client.seal_all();
+    (1..=20).for_each(|number| sends_edit(&mut pair.client, ID, &format!("words {number}")));
+    let mut edits = pair.client.seal_all();
+    edits.swap(18, 19);
+    pair.practice.open_all(edits, NOW);
+    assert_eq!(rows_with(&mut pair.practice, "words"), 1);
+    assert_eq!(pair.practice.change(|tx, row| Ok(tx.to_be_applied(&row.key, &ID)?.len())), 1);
+    pair.practice.open_all(first, NOW);
+    assert_eq!(pair.practice.shown(Direction::In), ["words 20"]);
+    assert_eq!(rows_with(&mut pair.practice, "words"), 1);
+}
+
+#[test]
+fn an_edit_of_what_was_deleted_here_leaves_no_text() {
+    let mut pair = Pair::new();
+    says(&mut pair.client, "first words");
+    pair.exchange();
+    pair.practice.change(|tx, _| {
+        let key = tx.message_key(&ID)?.unwrap();
+        tx.delete_message(key)
+    });
+    edits(&mut pair.client, "second words", NOW + 1).unwrap();
+    pair.exchange();
+    assert_eq!(rows_with(&mut pair.practice, "words"), 0);
+
+    // The same while something before it is missing: the message might be that.
+    pair.client.change(|tx, row| tx.queue_text(&row.key, &[2; 16], "late", NOW));
+    let late = pair.client.seal_all();
+    edits(&mut pair.client, "third words", NOW + 1).unwrap();
+    let edit = pair.client.seal_all();
+    pair.practice.open_all(edit, NOW);
+    assert_eq!(rows_with(&mut pair.practice, "words"), 1);
+    pair.practice.open_all(late, NOW);
+    assert_eq!(rows_with(&mut pair.practice, "words"), 0);
+    assert_eq!(pair.practice.shown(Direction::In), ["late"]);
+}
+
+#[test]
+fn an_edit_that_comes_after_the_withdrawal_leaves_no_text() {
+    let mut pair = Pair::new();
+    // It stays missing, so that only the withdrawn message tells that the edit is of no use.
+    pair.client.change(|tx, row| tx.queue_text(&row.key, &[2; 16], "lost", NOW));
+    drop(pair.client.seal_all());
+    says(&mut pair.client, "first words");
+    let message = pair.client.seal_all();
+    edits(&mut pair.client, "second words", NOW + 1).unwrap();
+    let edit = pair.client.seal_all();
+    withdraws(&mut pair.client, NOW + 2).unwrap();
+    let withdrawal = pair.client.seal_all();
+    for boxes in [message, withdrawal, edit] {
+        pair.practice.open_all(boxes, NOW + 3);
+    }
+    assert_eq!(rows_with(&mut pair.practice, "words"), 0);
+    assert_eq!(came(&mut pair.practice)[0].content, Content::Note(Note::Withdrawn));
+
+    // Nor does one that was sent after it, by a device that does not keep to that, and waits with it for the message.
+    pair.client.change(|tx, row| tx.queue_text(&row.key, &[3; 16], "first words", NOW));
+    let message = pair.client.seal_all();
+    let withdrawal = Body::Withdrawal { message: [3; 16] };
+    pair.client.change(|tx, row| tx.queue_about(&row.key, &draw_id(&mut rng()), &withdrawal, NOW));
+    sends_edit(&mut pair.client, [3; 16], "second words");
+    let about = pair.client.seal_all();
+    pair.practice.open_all(about, NOW);
+    pair.practice.open_all(message, NOW);
+    assert_eq!(rows_with(&mut pair.practice, "words"), 0);
+}
+
+#[test]
+fn an_edited_message_is_unread_once_more_and_its_sender_sees_the_outcome_of_the_edit() {
+    let mut pair = Pair::new();
+    for side in [&mut pair.practice, &mut pair.client] {
+        side.change(|tx, row| tx.set_tells_reads(&row.key, true));
+    }
+    pair.exchange();
+    says(&mut pair.client, "See you Thursday");
+    pair.exchange();
+    let reads = |pair: &mut Pair| {
+        pair.practice.change(|tx, row| tx.mark_read(&row.key));
+        pair.exchange();
+    };
+    reads(&mut pair);
+    let outcome = |side: &mut Side| side.history().last().unwrap().outcome;
+    let unread = |side: &mut Side| side.change(|tx, row| Ok(tx.public_contact(&row.key)?.unwrap().unread));
+    assert_eq!((outcome(&mut pair.client), unread(&mut pair.practice)), (Outcome::Read, 0));
+
+    edits(&mut pair.client, "I cannot go on", NOW + 1).unwrap();
+    assert_eq!(outcome(&mut pair.client), Outcome::Queued);
+    pair.exchange();
+    assert_eq!((outcome(&mut pair.client), unread(&mut pair.practice)), (Outcome::Delivered, 1));
+    let edit = pair.client.change(|tx, row| {
+        let key = tx.about(tx.message_key(&ID)?.unwrap())?[0];
+        assert_eq!(tx.history(&row.key, None, 9)?.unwrap().len(), 1);
+        Ok(tx.message_id(key)?.unwrap())
+    });
+    assert_eq!(pair.client.change(|tx, _| tx.as_shown((edit, Outcome::Read))), (ID, Outcome::Delivered));
+    reads(&mut pair);
+    assert_eq!((outcome(&mut pair.client), unread(&mut pair.practice)), (Outcome::Read, 0));
+}
+
+#[test]
+fn the_words_of_an_edit_are_not_called_delivered_before_there_is_a_message_that_says_them() {
+    let mut pair = Pair::new();
+    says(&mut pair.client, "first words");
+    drop(pair.client.seal_all());
+    edits(&mut pair.client, "second words", NOW + 1).unwrap();
+    let edit = pair.client.seal_all();
+    pair.practice.open_all(edit, NOW + 1);
+    pair.exchange();
+    assert!(came(&mut pair.practice).is_empty());
+    assert_eq!(pair.client.history()[0].outcome, Outcome::Queued);
+}
+
+#[test]
+fn what_came_or_was_edited_after_the_app_read_the_history_stays_unread() {
+    let mut pair = Pair::new();
+    let write = |pair: &mut Pair, id: u8| {
+        pair.client.change(|tx, row| tx.queue_text(&row.key, &[id; 16], "words", NOW));
+        pair.exchange();
+    };
+    let edits = |pair: &mut Pair, id: u8| {
+        pair.client.change(|tx, _| Ok(edit(tx, &[id; 16], "other words", NOW + 1))).unwrap();
+        pair.exchange();
+    };
+    // What is unread after the app showed everything up to a message.
+    let left = |pair: &mut Pair, id: u8| -> Vec<String> {
+        assert!(pair.practice.change(|tx, row| tx.mark_read_up_to(&row.key, &[id; 16])));
+        let unread = came(&mut pair.practice).into_iter().filter(|message| message.outcome == Outcome::Delivered);
+        unread.map(|message| message.id[..2].to_owned()).collect()
+    };
+    (1..=3).for_each(|id| write(&mut pair, id));
+    assert_eq!(left(&mut pair, 2), ["03"]);
+    edits(&mut pair, 1);
+    assert_eq!(left(&mut pair, 2), ["01", "03"]);
+    assert_eq!(left(&mut pair, 1), ["03"]);
+    edits(&mut pair, 2);
+    write(&mut pair, 4);
+    assert!(left(&mut pair, 4).is_empty());
+    assert!(!pair.practice.change(|tx, row| tx.mark_read_up_to(&row.key, &[9; 16])));
 }

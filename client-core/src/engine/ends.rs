@@ -320,7 +320,7 @@ impl Engine {
             attachment.drained = true;
             let contact = attachment.contact;
             let expired = tx.expire(&contact, now.wall)?;
-            self.outcomes(&contact, expired);
+            self.outcomes(tx, &contact, expired)?;
         }
         Ok(())
     }
@@ -369,7 +369,7 @@ impl Engine {
                     let message = hex::encode(message);
                     self.output.events.push(Event::MessageChanged { contact: hex::encode(contact), message });
                 }
-                self.outcomes(&contact, received.changed);
+                self.outcomes(tx, &contact, received.changed)?;
                 self.moved(tx, now, handle, received.moved)?;
                 if let Some(by_peer) = received.reset_by_peer {
                     self.unsealable.remove(&contact);

@@ -118,7 +118,7 @@ impl Engine {
                 // No relay may promise more than the longest hold; who does would have nothing ever expire.
                 let until = now.wall.saturating_add(u64::from(hold.min(MAX_HOLD)) * 1000);
                 let changed = tx.set_accepted(message, until)?;
-                self.outcomes(&contact, changed);
+                self.outcomes(tx, &contact, changed)?;
             }
             (Kind::Accept, _) => tx.note_accept_sent(&contact, now.wall)?,
             (Kind::Offer, _) => self.offered(tx, &contact)?,
@@ -177,7 +177,7 @@ impl Engine {
                 Some(message) => {
                     tx.remove_outgoing(first)?;
                     let changed = tx.set_not_carried(message)?;
-                    self.outcomes(&contact, changed);
+                    self.outcomes(tx, &contact, changed)?;
                 }
                 // Without its offer or accept a pairing would never end: the relay may think better of it.
                 None => {

@@ -62,6 +62,29 @@ fn while_either_side_pauses_neither_writes_and_each_ends_its_own_pause() {
 }
 
 #[test]
+fn the_words_of_a_pause_go_with_its_note_and_the_pause_itself_is_told() {
+    let mut pair = Pair::new();
+    pauses(&mut pair.practice, true, "told words");
+    pair.exchange();
+    pauses(&mut pair.practice, false, "");
+    pauses(&mut pair.practice, true, "words on their way");
+    // Sealed, and at the relay or not.
+    pair.practice.change(|tx, row| {
+        for outgoing in tx.outgoing(&row.key, 0, 9)? {
+            crate::conversation::seal_outgoing(tx, row, &outgoing, &mut rng())?;
+        }
+        Ok(())
+    });
+    pair.practice.change(|tx, row| tx.delete_before(&row.key, u64::MAX, 100));
+    assert_eq!(pair.practice.change(|tx, _| tx.rows_with("words")), 0);
+    pair.exchange();
+    assert_eq!(writes(&mut pair.client), Err("paused"));
+    let notes = ["Note(Paused { words: \"told words\" })", "Note(Resumed)", "Note(Paused { words: \"\" })"];
+    assert_eq!(pair.client.shown(Direction::In), notes);
+    assert_eq!(pair.client.unopened(), 0);
+}
+
+#[test]
 fn a_restored_device_says_once_more_whether_it_pauses_and_is_heard() {
     let mut pair = Pair::new();
     pauses(&mut pair.practice, true, "");

@@ -1,6 +1,8 @@
 use super::*;
 use crate::care::hours::{DayHours, WeekHours, Weekday};
 use crate::care::notification::Showing;
+use crate::content::Body;
+use crate::retention::{Keep, Retention};
 use crate::testing::{NOW, Pair};
 
 const NIGHT: Timestamp = NOW + 12 * 3_600_000;
@@ -89,6 +91,55 @@ fn quiet_hours_hold_notifications_until_they_end_unless_the_contact_is_marked() 
     // What was given stays given when the mark goes.
     pair.practice.change(|tx, row| tx.set_always_notify(&row.key, false));
     assert_eq!(taken(&mut pair, MORNING), Notifications::default());
+}
+
+#[test]
+fn a_text_that_was_withdrawn_meanwhile_is_in_no_notification_even_if_our_rule_keeps_it() {
+    let mut pair = Pair::new();
+    let rule = Retention { keep: Keep::ForYears { years: 10 }, legal_hold: false };
+    pair.practice.change(|tx, row| tx.set_retention(&row.key, true, rule, NOW));
+    let showing = Showing::LabelAndText;
+    set(&mut pair, &NotificationSettings { showing, quiet_hours: daytime(), ..NotificationSettings::default() });
+    write(&mut pair, 1);
+    pair.client.change(|tx, row| {
+        let body = Body::Withdrawal { message: [1; 16] };
+        tx.queue_about(&row.key, &[2; 16], &body, NOW)
+    });
+    pair.exchange();
+    assert!(pair.practice.history().last().unwrap().withdrawn);
+    let one = taken(&mut pair, MORNING).due.remove(0);
+    assert_eq!((one.label().as_deref(), one.text()), (Some("C"), None));
+}
+
+#[test]
+fn an_edited_message_is_notified_of_once_more_and_counts_as_one() {
+    let mut pair = Pair::new();
+    let showing = Showing::LabelAndText;
+    set(&mut pair, &NotificationSettings { showing, ..NotificationSettings::default() });
+    let edit = |pair: &mut Pair, id: u8, of: u8, text: &str| {
+        let body = Body::Edit { message: [of; 16], text: text.to_owned() };
+        pair.client.change(|tx, row| tx.queue_about(&row.key, &[id; 16], &body, NOW));
+        pair.exchange();
+    };
+    write(&mut pair, 1);
+    write(&mut pair, 2);
+    assert_eq!(taken(&mut pair, NOW).due[0].messages(), 2);
+    pair.practice.change(|tx, row| tx.mark_read(&row.key));
+    edit(&mut pair, 11, 1, "other words");
+    let one = taken(&mut pair, NOW).due.remove(0);
+    assert_eq!((one.messages(), one.text().as_deref()), (1, Some("other words")));
+    assert_eq!(taken(&mut pair, NOW), Notifications::default());
+
+    // Edited before it was notified of, it is one message and not two.
+    write(&mut pair, 3);
+    edit(&mut pair, 12, 3, "better words");
+    edit(&mut pair, 13, 3, "the best words");
+    let one = taken(&mut pair, NOW).due.remove(0);
+    assert_eq!((one.messages(), one.text().as_deref()), (1, Some("the best words")));
+    assert_eq!(taken(&mut pair, NOW), Notifications::default());
+    // What is about no text here is nothing new.
+    edit(&mut pair, 14, 99, "words about nothing");
+    assert_eq!(taken(&mut pair, NOW), Notifications::default());
 }
 
 #[test]

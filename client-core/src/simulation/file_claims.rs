@@ -1,15 +1,19 @@
 //! What is promised of files, one claim a test.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use tacit_proto::frame::{Limits, Request, ToRelay};
 
-use super::meddler::Meddler;
+use super::dice::Dice;
+use super::meddler::{Courier, Meddler, Parcel};
 use super::relay::{ConnId, Manners};
 use super::scenario::{MANNERS, Scenario};
+use crate::care::farewell::Manner;
 use crate::content::CHUNK;
-use crate::store::faults;
+use crate::life_cycle;
+use crate::retention::{Keep, Retention};
+use crate::store::{State, faults};
 use crate::types::{Outcome, TransferState};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -188,8 +192,13 @@ fn whoever_announces_too_much_at_once_is_told_that_there_is_no_room() {
 
 #[test]
 fn either_side_cancels_and_what_came_is_erased_on_both() {
-    for side in 0..2 {
+    for (side, keeps) in [(0, false), (1, false), (0, true), (1, true)] {
         let mut talk = Scenario::paired(MANNERS, &[1, 1]);
+        if keeps {
+            let (device, contact) = talk.side(0, 1);
+            let rule = Retention { keep: Keep::ForYears { years: 10 }, legal_hold: false };
+            talk.change(device, |tx| tx.set_retention(&contact, true, rule, 0));
+        }
         attach(&mut talk, 0, 300 * CHUNK);
         run_until(&mut talk, |talk| done(talk, 1) > 0);
         talk.people.cancel_files(&mut talk.world, 0, side);
@@ -198,8 +207,9 @@ fn either_side_cancels_and_what_came_is_erased_on_both() {
         let cancelled = [TransferState::CancelledByUs, TransferState::CancelledByPeer];
         assert_eq!([transfers(&mut talk, side)[0], transfers(&mut talk, 1 - side)[0]], cancelled);
         for device in 0..2 {
-            let left = talk.change(device, |tx| tx.count_chunks());
-            assert_eq!(left, 0, "nothing of it is left on device {device}");
+            let left = talk.change(device, |tx| tx.count_pieces());
+            // What was shown with the message stays with it where a rule keeps that.
+            assert_eq!(left, u64::from(keeps && device == 1), "on device {device}");
         }
     }
 }
@@ -228,8 +238,96 @@ fn a_pairing_that_ends_ends_its_files_and_erases_what_came() {
     talk.run_for(60_000);
     for side in 0..2 {
         assert_eq!(transfers(&mut talk, side), [TransferState::Ended]);
-        assert_eq!(talk.change(side, |tx| tx.count_chunks()), 0);
+        assert_eq!(talk.change(side, |tx| tx.count_pieces()), 0);
     }
+}
+
+#[test]
+fn a_farewell_in_the_middle_of_a_file_ends_it_and_closes_the_channel() {
+    for (side, manner) in [0, 1].into_iter().flat_map(|side| [(side, Manner::Discharge), (side, Manner::Unpair)]) {
+        let mut talk = Scenario::paired(MANNERS, &[1, 1]);
+        attach(&mut talk, 0, 300 * CHUNK);
+        run_until(&mut talk, |talk| done(talk, 1) > 0);
+        let (device, contact) = talk.side(0, side);
+        let now = talk.world.now;
+        talk.change(device, |tx| {
+            let row = tx.contact(&contact)?.unwrap();
+            life_cycle::leave(tx, &row, manner, "", now, &mut Dice::new(3))
+        });
+        run_on(&mut talk, 10 * 60_000);
+        for side in 0..2 {
+            let (device, contact) = talk.side(0, side);
+            assert_eq!(transfers(&mut talk, side), [TransferState::Ended]);
+            let (row, end_key, pieces) = talk
+                .change(device, |tx| Ok((tx.contact(&contact)?.unwrap(), tx.end_key(&contact)?, tx.count_pieces()?)));
+            assert!(matches!(row.state, State::Ended(_)), "{:?} after {manner:?}", row.state);
+            assert!(end_key.is_none() && pieces == 0);
+        }
+    }
+}
+
+/// Lets time go by, and does not look for what is delivered at the other side: it was deleted there, or is a farewell.
+fn run_on(talk: &mut Scenario, ms: u64) {
+    let end = talk.world.now + ms;
+    talk.world.run_until(end);
+    talk.world.notes.clear();
+}
+
+/// A relay that loses small boxes, such as statuses, for as long as this says so. Chunks come, so that they are acked, and its
+/// window does not fill.
+fn losing(talk: &mut Scenario) -> Rc<Cell<bool>> {
+    let loses = Rc::new(Cell::new(false));
+    let now = Rc::clone(&loses);
+    let is_small = |parcel: &Parcel| parcel.payload.len() == tacit_proto::SizeClass::Small.box_len();
+    let courier = Courier::new(move |parcel| if now.get() && is_small(&parcel) { Vec::new() } else { vec![parcel] });
+    talk.world.meddler = Some(Box::new(courier));
+    talk.world.open_links().into_iter().for_each(|link| talk.world.cut(link));
+    talk.run_for(5_000);
+    loses
+}
+
+/// The relay delivers again; what it lost it believes to be acked.
+fn find_again(talk: &mut Scenario, loses: &Cell<bool>) {
+    loses.set(false);
+    talk.say(0, 0);
+    talk.say(0, 1);
+    run_on(talk, 5_000);
+}
+
+#[test]
+fn whoever_sends_a_file_that_was_deleted_over_there_is_told_even_if_that_is_lost_at_first() {
+    let mut talk = Scenario::paired(MANNERS, &[1, 1]);
+    let loses = losing(&mut talk);
+    attach(&mut talk, 0, 300 * CHUNK);
+    run_until(&mut talk, |talk| done(talk, 1) > 0);
+    loses.set(true);
+    let id = talk.people.pairs[0].sent[0][0].id;
+    talk.change(1, |tx| {
+        let key = tx.message_key(&id)?.unwrap();
+        tx.delete_message(key)
+    });
+    run_on(&mut talk, 60_000);
+    find_again(&mut talk, &loses);
+    assert!(matches!(transfers(&mut talk, 0)[..], [TransferState::UnderWay { .. }]), "it is not told yet");
+    run_on(&mut talk, 25 * 60_000);
+    assert_eq!(transfers(&mut talk, 0), [TransferState::CancelledByPeer]);
+    for device in 0..2 {
+        assert_eq!(talk.change(device, |tx| tx.count_pieces()), 0);
+    }
+}
+
+#[test]
+fn an_empty_file_is_called_whole_even_if_that_is_lost_at_first() {
+    let mut talk = Scenario::paired(MANNERS, &[1, 1]);
+    let loses = losing(&mut talk);
+    attach(&mut talk, 0, 0);
+    run_until(&mut talk, |talk| transfers(talk, 1) == [TransferState::Whole]);
+    loses.set(true);
+    run_on(&mut talk, 10_000);
+    find_again(&mut talk, &loses);
+    assert!(matches!(transfers(&mut talk, 0)[..], [TransferState::UnderWay { .. }]), "it is not told yet");
+    run_on(&mut talk, 25 * 60_000);
+    assert_eq!(transfers(&mut talk, 0), [TransferState::Whole]);
 }
 
 #[test]

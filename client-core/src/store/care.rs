@@ -62,8 +62,8 @@ impl Tx<'_> {
         Ok(self.row("SELECT versions_from FROM practice", [], |row| row.get(0))?.unwrap_or(0))
     }
 
-    pub(crate) fn set_versions_from(&self, version: u64) -> Result<(), StoreError> {
-        self.execute("UPDATE practice SET versions_from = ?1", [version])?;
+    pub(crate) fn raise_versions_from(&self, version: u64) -> Result<(), StoreError> {
+        self.execute("UPDATE practice SET versions_from = max(versions_from, ?1)", [version])?;
         Ok(())
     }
 
@@ -273,9 +273,13 @@ impl Tx<'_> {
         bytes.map(|bytes| Body::from_bytes(&bytes).map_err(|_| StoreError::Damaged)).transpose()
     }
 
-    /// Keeps what a message of ours says.
+    /// Keeps what a message of ours says, in place of what it said.
     pub(crate) fn keep_body(&self, message: MessageKey, body: &Body) -> Result<(), StoreError> {
-        self.execute("INSERT INTO message_bodies (message, body) VALUES (?1, ?2)", (message, body.to_bytes()))?;
+        self.execute(
+            "INSERT INTO message_bodies (message, body) VALUES (?1, ?2)
+             ON CONFLICT (message) DO UPDATE SET body = ?2",
+            (message, body.to_bytes()),
+        )?;
         Ok(())
     }
 

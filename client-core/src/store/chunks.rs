@@ -86,11 +86,17 @@ impl Tx<'_> {
         Ok(Some(digest.finalize().into()))
     }
 
-    /// Erases a file's bytes, and whatever of it is on its way.
+    /// Erases a file's bytes, and whatever of it is on its way; its thumbnail too, unless our own rule keeps messages.
     pub(crate) fn drop_chunks(&self, key: TransferKey) -> Result<(), StoreError> {
         self.execute("DELETE FROM outbox WHERE id IN (SELECT outbox FROM chunks_under_way WHERE file = ?1)", [key])?;
         self.execute("DELETE FROM chunks_under_way WHERE file = ?1", [key])?;
         self.execute("DELETE FROM chunks WHERE file = ?1", [key])?;
+        self.execute(
+            "DELETE FROM thumbnails WHERE file = ?1 AND NOT EXISTS (SELECT 1 FROM transfers
+                 JOIN retention ON retention.contact = conversation AND retention.ours
+                 WHERE key = ?1 AND (legal_hold OR keep = 1))",
+            [key],
+        )?;
         Ok(())
     }
 
@@ -98,6 +104,19 @@ impl Tx<'_> {
     pub(crate) fn drop_transfer(&self, key: TransferKey) -> Result<(), StoreError> {
         self.drop_chunks(key)?;
         self.execute("DELETE FROM transfers WHERE key = ?1", [key])?;
+        Ok(())
+    }
+
+    /// Erases everything of a transfer of theirs but its id, and how it ended.
+    pub(super) fn strip_transfer(&self, key: TransferKey) -> Result<(), StoreError> {
+        self.drop_chunks(key)?;
+        self.execute("DELETE FROM thumbnails WHERE file = ?1", [key])?;
+        self.execute(
+            "UPDATE transfers SET message = NULL, state = iif(state = ?2, ?3, state), name = '', media_type = '', size = 0,
+                 digest = zeroblob(32), duration_ms = NULL, done = 0, here = 0, told = 0, moved_at = 0, stalls = 0
+             WHERE key = ?1",
+            (key, Stage::UnderWay.number(), Stage::CancelledHere.number()),
+        )?;
         Ok(())
     }
 
@@ -201,8 +220,9 @@ impl Tx<'_> {
 
 #[cfg(test)]
 impl Tx<'_> {
-    /// How many chunks there are, of all files.
-    pub(crate) fn count_chunks(&self) -> Result<u64, StoreError> {
-        Ok(self.row("SELECT count(*) FROM chunks", [], |row| row.get(0))?.unwrap_or(0))
+    /// How many chunks and thumbnails there are, of all files.
+    pub(crate) fn count_pieces(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT (SELECT count(*) FROM chunks) + (SELECT count(*) FROM thumbnails)";
+        Ok(self.row(sql, [], |row| row.get(0))?.unwrap_or(0))
     }
 }

@@ -1,12 +1,13 @@
 //! What a reply answers, and what edits and withdrawals make of the messages that they are about.
 
 use super::contacts::ContactKey;
-use super::messages::{IN, MessageKey, OUT, TEXT};
+use super::messages::{Changed, IN, MessageKey, NAMED, OUT, TEXT, outcome};
+use super::received::POSITIONS;
 use super::{Tx, fixed};
 use crate::content::Body;
 use crate::error::StoreError;
 use crate::note::WITHDRAWN;
-use crate::types::Timestamp;
+use crate::types::{Outcome, Timestamp};
 
 pub(super) const EDIT: i64 = 60;
 pub(super) const WITHDRAWAL: i64 = 61;
@@ -113,7 +114,7 @@ impl Tx<'_> {
     }
 
     /// The edits and withdrawals of a message.
-    pub(super) fn about(&self, key: MessageKey) -> Result<Vec<MessageKey>, StoreError> {
+    pub(crate) fn about(&self, key: MessageKey) -> Result<Vec<MessageKey>, StoreError> {
         self.rows(
             "SELECT about.id FROM messages JOIN messages AS about ON about.contact = messages.contact
                  AND about.direction = messages.direction AND about.about = messages.message_id
@@ -141,11 +142,46 @@ impl Tx<'_> {
         )
     }
 
-    /// Gives a text of theirs the text of an edit, unless a later one came before.
+    /// Of the edits of a message of theirs the newest holds, and none of the others is kept.
+    pub(crate) fn drop_older_edits(&self, contact: &ContactKey, message_id: &[u8; 16]) -> Result<(), StoreError> {
+        let edits = "contact = ?1 AND direction = ?2 AND about = ?3 AND about IS NOT NULL AND kind = ?4";
+        self.execute(
+            &format!(
+                "DELETE FROM messages WHERE {edits} AND number < (SELECT max(number) FROM messages WHERE {edits})"
+            ),
+            (contact, IN, message_id, EDIT),
+        )?;
+        Ok(())
+    }
+
+    /// A message of theirs is here, and no text: what its edits say is kept no longer.
+    pub(crate) fn drop_texts_about(&self, contact: &ContactKey, message_id: &[u8; 16]) -> Result<(), StoreError> {
+        let dropped = self.execute(
+            "UPDATE messages SET text = '' WHERE contact = ?1 AND direction = ?2 AND about = ?3 AND about IS NOT NULL
+                 AND text != ''",
+            (contact, IN, message_id),
+        )?;
+        if dropped > 0 { self.set_purge_due() } else { Ok(()) }
+    }
+
+    /// The same of edits whose message cannot come any more, since all that was sent before them came: it was deleted
+    /// here. Only what came at this position can have filled the last gap before them.
+    pub(crate) fn drop_texts_about_nothing(&self, contact: &ContactKey, position: u64) -> Result<(), StoreError> {
+        let (up_to, _) = self.received(contact, POSITIONS)?;
+        let dropped = self.execute(
+            "UPDATE messages SET text = '' WHERE contact = ?1 AND direction = ?2 AND stream = x''
+                 AND number BETWEEN ?3 AND ?4 AND kind = ?5 AND text != ''",
+            (contact, IN, position, up_to, EDIT),
+        )?;
+        if dropped > 0 { self.set_purge_due() } else { Ok(()) }
+    }
+
+    /// Gives a text of theirs the text of an edit, which nobody has read, unless a later one came before.
     pub(crate) fn apply_edit(&self, target: &TextRow, edit: &AboutRow, keeps_earlier: bool) -> Result<(), StoreError> {
         let newer = edit.position > target.edited;
         if let Some(text) = edit.text.as_deref().filter(|_| newer) {
             self.replace_text(target.key, text, edit.position, keeps_earlier)?;
+            self.set_unread(target.key)?;
         }
         self.drop_about_text(edit)
     }
@@ -169,10 +205,29 @@ impl Tx<'_> {
                 Some(Body::Reply { to, .. }) => Body::Reply { to, text: text.to_owned() },
                 _ => continue,
             };
-            self.execute("DELETE FROM message_bodies WHERE message = ?1", [key])?;
             self.keep_body(key, &body)?;
         }
         Ok(())
+    }
+
+    /// The outcome of the newest edit of a text of ours that is there: what the text says now has that one.
+    pub(super) fn outcome_of_edit(&self, key: MessageKey) -> Result<Option<Outcome>, StoreError> {
+        self.row(
+            "SELECT edit.outcome, edit.accepted_until, edit.refused_why FROM messages
+             JOIN messages AS edit ON edit.contact = messages.contact AND edit.direction = messages.direction
+                 AND edit.about = messages.message_id AND edit.about IS NOT NULL AND edit.kind = ?2
+             WHERE messages.id = ?1 ORDER BY edit.id DESC LIMIT 1",
+            (key, EDIT),
+            |row| outcome(row, 0),
+        )
+    }
+
+    /// A message of ours whose outcome changed, as it is shown: an edit as what it is about.
+    pub(crate) fn as_shown(&self, (id, outcome): Changed) -> Result<Changed, StoreError> {
+        let sql = "SELECT about FROM messages WHERE message_id = ?1 AND direction = ?2 AND kind = ?3";
+        let about = self.row(sql, (id, OUT, EDIT), |row| fixed(row.get_ref(0)?.as_blob()?))?;
+        let shown = about.unwrap_or(id);
+        Ok((shown, self.message(&shown)?.map_or(outcome, |message| message.outcome)))
     }
 
     fn replace_text(&self, key: MessageKey, text: &str, edited: u64, keeps_earlier: bool) -> Result<(), StoreError> {
@@ -211,12 +266,8 @@ impl Tx<'_> {
 
     /// What a message said before it was edited, oldest first, as far as our own rule kept it.
     pub(crate) fn earlier_texts(&self, message_id: &[u8; 16]) -> Result<Vec<String>, StoreError> {
-        self.rows(
-            "SELECT earlier_texts.text FROM earlier_texts JOIN messages ON messages.id = message
-             WHERE message_id = ?1 ORDER BY earlier_texts.id",
-            [message_id],
-            |row| row.get(0),
-        )
+        let sql = format!("SELECT text FROM earlier_texts WHERE message = ({NAMED}) ORDER BY id");
+        self.rows(&sql, [message_id], |row| row.get(0))
     }
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct MessageRow {
 /// A message of ours whose outcome changed.
 pub(crate) type Changed = ([u8; 16], Outcome);
 
-fn outcome(row: &Row<'_>, at: usize) -> rusqlite::Result<Outcome> {
+pub(super) fn outcome(row: &Row<'_>, at: usize) -> rusqlite::Result<Outcome> {
     Ok(match row.get::<_, i64>(at)? {
         QUEUED => Outcome::Queued,
         ACCEPTED => Outcome::Accepted { until: row.get(at + 1)? },
@@ -65,13 +65,18 @@ pub(super) const PUBLIC: &str = "SELECT message_id, contact, direction, kind, te
     id
     FROM messages";
 
+/// The message that an id names. What came under the id of another one is hidden; an earlier version showed it, and then
+/// ours is meant, or what came first.
+pub(super) const NAMED: &str =
+    "SELECT id FROM messages WHERE message_id = ?1 AND kind != 31 ORDER BY kind = 40, direction DESC, id LIMIT 1";
+
 /// A message as it is shown, but for what stands in other tables.
 pub(super) struct Shown {
     message: Message,
     /// Of one that came.
     position: Option<i64>,
-    /// Of one that announces a file.
-    file: Option<MessageKey>,
+    key: MessageKey,
+    announces_file: bool,
 }
 
 /// An id as apps see it. Twice a message: into a buffer, it takes a tenth of the time that a page may take.
@@ -99,8 +104,8 @@ pub(super) fn public(row: &Row<'_>) -> rusqlite::Result<Shown> {
         edited: row.get(12)?,
         withdrawn: row.get(13)?,
     };
-    let file = if row.get::<_, i64>(3)? == ATTACHMENT { Some(row.get(14)?) } else { None };
-    Ok(Shown { message, position: row.get(7)?, file })
+    let announces_file = row.get::<_, i64>(3)? == ATTACHMENT;
+    Ok(Shown { message, position: row.get(7)?, key: row.get(14)?, announces_file })
 }
 
 impl Tx<'_> {
@@ -154,9 +159,31 @@ impl Tx<'_> {
         Ok(withdrawn > 0)
     }
 
+    /// Whether the other device has a message.
+    pub(crate) fn is_delivered(&self, key: Option<MessageKey>) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM messages WHERE id = ?1 AND outcome IN (?2, ?3)";
+        Ok(self.row(sql, (key, DELIVERED, READ), |_| Ok(()))?.is_some())
+    }
+
     /// What came cannot be shown.
     pub(crate) fn set_unknown(&self, key: MessageKey) -> Result<(), StoreError> {
         self.execute("UPDATE messages SET kind = ?2 WHERE id = ?1", (key, UNKNOWN))?;
+        Ok(())
+    }
+
+    /// Whether a message that came has the id of one of ours, or of another contact's.
+    pub(crate) fn names_another(&self, key: MessageKey) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM messages JOIN messages AS other
+            ON other.message_id = messages.message_id AND other.id != messages.id WHERE messages.id = ?1 LIMIT 1";
+        Ok(self.row(sql, [key], |_| Ok(()))?.is_some())
+    }
+
+    /// What came shows nothing.
+    pub(crate) fn hide(&self, key: MessageKey) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE messages SET kind = ?2, text = '', reply_to = NULL, about = NULL WHERE id = ?1",
+            (key, HIDDEN),
+        )?;
         Ok(())
     }
 
@@ -430,13 +457,9 @@ impl Tx<'_> {
         Ok(is_another.unwrap_or(false))
     }
 
-    /// A message by its id; one of ours, if both sides have one of that id.
+    /// A message by its id.
     pub(crate) fn message(&self, message_id: &[u8; 16]) -> Result<Option<Message>, StoreError> {
-        let shown = self.row(
-            &format!("{PUBLIC} WHERE message_id = ?1 AND kind != 31 ORDER BY direction DESC LIMIT 1"),
-            [message_id],
-            public,
-        )?;
+        let shown = self.row(&format!("{PUBLIC} WHERE id = ({NAMED})"), [message_id], public)?;
         shown.map(|shown| self.completed(shown)).transpose()
     }
 
@@ -447,8 +470,8 @@ impl Tx<'_> {
         Ok(message)
     }
 
-    /// Adds files, and marks where something of theirs is missing just before a message. What came is looked up once for a page, and not
-    /// for each message: it is one range, but for gaps.
+    /// Adds files and outcomes of edits, and marks where something of theirs is missing just before a message. What came is
+    /// looked up once for a page, and not for each message: it is one range, but for gaps.
     fn all_completed(&self, contact: &[u8], page: Vec<Shown>) -> Result<Vec<Message>, StoreError> {
         let positions = || page.iter().filter_map(|shown| shown.position);
         let came: Vec<(i64, i64)> = match (positions().min(), positions().max()) {
@@ -461,14 +484,26 @@ impl Tx<'_> {
         };
         let is_here = |position| came.iter().any(|(first, last)| (first..=last).contains(&&position));
         page.into_iter()
-            .map(|Shown { mut message, position, file }| {
+            .map(|Shown { mut message, position, key, announces_file }| {
                 message.gap_before = position.is_some_and(|position| position > 1 && !is_here(position - 1));
-                if let Some(attachment) = file.map(|file| self.attachment(file)).transpose()?.flatten() {
+                if announces_file && let Some(attachment) = self.attachment(key)? {
                     message.content = Content::Attachment(attachment);
+                }
+                let is_there = matches!(message.outcome, Outcome::Delivered | Outcome::Read);
+                if message.direction == Direction::Out && message.edited && is_there {
+                    message.outcome = self.outcome_of_edit(key)?.unwrap_or(message.outcome);
                 }
                 Ok(message)
             })
             .collect()
+    }
+
+    /// The message of a conversation that an id names.
+    fn named_in(&self, contact: &ContactKey, message_id: &[u8; 16]) -> Result<Option<MessageKey>, StoreError> {
+        // With the plus, the index of the contact is none: that of the id finds one row and not thousands.
+        let sql = "SELECT id FROM messages WHERE +contact = ?1 AND message_id = ?2
+            ORDER BY kind = 40, direction DESC LIMIT 1";
+        self.row(sql, (contact, message_id), |row| row.get(0))
     }
 
     /// Up to `limit` messages, oldest first: the newest, or those just before another.
@@ -481,14 +516,9 @@ impl Tx<'_> {
         let from = match before {
             None => (f64::INFINITY, 0),
             Some(id) => {
-                let at = self.row(
-                    // With the plus, the index of the contact is none: that of the id finds one row and not thousands.
-                    "SELECT place, coalesce(number, 0) FROM messages WHERE +contact = ?1 AND message_id = ?2",
-                    (contact, id),
-                    |row| Ok((row.get(0)?, row.get(1)?)),
-                )?;
-                let Some(at) = at else { return Ok(None) };
-                at
+                let Some(key) = self.named_in(contact, id)? else { return Ok(None) };
+                let sql = "SELECT place, coalesce(number, 0) FROM messages WHERE id = ?1";
+                self.row(sql, [key], |row| Ok((row.get(0)?, row.get(1)?)))?.ok_or(StoreError::Damaged)?
             }
         };
         let mut page = self.rows(
@@ -518,6 +548,12 @@ impl Tx<'_> {
         Ok(oldest.flatten())
     }
 
+    /// What came says something that was not seen yet.
+    pub(super) fn set_unread(&self, key: MessageKey) -> Result<(), StoreError> {
+        self.execute("UPDATE messages SET outcome = ?2 WHERE id = ?1", (key, DELIVERED))?;
+        Ok(())
+    }
+
     /// Marks what came as seen on this device. The other side is owed the news, if both agreed to tell.
     pub(crate) fn mark_read(&self, contact: &ContactKey) -> Result<(), StoreError> {
         let marked = self.execute(
@@ -525,6 +561,26 @@ impl Tx<'_> {
              WHERE contact = ?1 AND direction = 1 AND outcome = 3",
             (contact, READ),
         )?;
+        self.owe_reads(contact, marked)
+    }
+
+    /// The same of what came before a message, and of that one as it is now. An earlier one that was edited since stays
+    /// unread. False if there is no such message.
+    pub(crate) fn mark_read_up_to(&self, contact: &ContactKey, message_id: &[u8; 16]) -> Result<bool, StoreError> {
+        let Some(named) = self.named_in(contact, message_id)? else { return Ok(false) };
+        let marked = self.execute(
+            "UPDATE messages INDEXED BY messages_unread SET outcome = ?2
+             WHERE contact = ?1 AND direction = 1 AND outcome = 3 AND (id <= ?3 OR kind = ?5 AND about = ?4)
+                 AND NOT EXISTS (SELECT 1 FROM messages AS edit WHERE edit.contact = ?1 AND edit.direction = 1
+                     AND edit.about = messages.message_id AND edit.about IS NOT NULL AND edit.about != ?4
+                     AND edit.kind = ?5 AND edit.outcome = 3 AND edit.id > ?3)",
+            (contact, READ, named, message_id, EDIT),
+        )?;
+        self.owe_reads(contact, marked)?;
+        Ok(true)
+    }
+
+    fn owe_reads(&self, contact: &ContactKey, marked: usize) -> Result<(), StoreError> {
         if marked > 0 && self.tells_reads(contact)? == (true, true) {
             self.set_receipt_due(contact, true)?;
         }

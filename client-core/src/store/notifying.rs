@@ -1,6 +1,7 @@
 //! What the owner of the device is notified of, and how.
 
 use super::contacts::ContactKey;
+use super::messages::MessageKey;
 use super::{Tx, fixed};
 use crate::care::hours::{DayHours, WeekHours, Weekday};
 use crate::care::notification::{NotificationSettings, Showing};
@@ -14,7 +15,9 @@ pub(crate) struct NewMessages {
     pub(crate) always: bool,
     pub(crate) count: u64,
     /// The newest of them.
-    pub(crate) newest: i64,
+    pub(crate) newest: MessageKey,
+    /// What came last of them, or an edit of one.
+    pub(crate) up_to: MessageKey,
 }
 
 const NOTHING: i64 = 0;
@@ -88,13 +91,17 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// What the owner was not notified of yet, by contact. It looks at no text.
+    /// What the owner was not notified of yet, by contact. An edited message is new once more. It looks at no text.
     pub(crate) fn new_messages(&self) -> Result<Vec<NewMessages>, StoreError> {
         self.rows(
-            "SELECT messages.contact, coalesce(always, 0), count(*), max(id)
-             FROM messages LEFT JOIN notified ON notified.contact = messages.contact
-             WHERE direction = 1 AND outcome = 3 AND kind NOT BETWEEN 30 AND 69 AND id > coalesce(up_to, 0)
-             GROUP BY messages.contact ORDER BY max(id)",
+            "SELECT came.contact, coalesce(always, 0), count(DISTINCT coalesce(edited.id, came.id)),
+                 max(coalesce(edited.id, came.id)), max(came.id)
+             FROM messages AS came LEFT JOIN notified ON notified.contact = came.contact
+             LEFT JOIN messages AS edited ON came.kind = 60 AND edited.contact = came.contact AND edited.direction = 1
+                 AND edited.message_id = came.about AND edited.edited = came.number AND edited.outcome = 3
+             WHERE came.direction = 1 AND came.outcome = 3 AND (came.kind NOT BETWEEN 30 AND 69 OR edited.id IS NOT NULL)
+                 AND came.id > coalesce(up_to, 0)
+             GROUP BY came.contact ORDER BY max(came.id)",
             [],
             |row| {
                 Ok(NewMessages {
@@ -102,13 +109,14 @@ impl Tx<'_> {
                     always: row.get(1)?,
                     count: row.get(2)?,
                     newest: row.get(3)?,
+                    up_to: row.get(4)?,
                 })
             },
         )
     }
 
     /// The owner was notified of a contact's messages up to this one.
-    pub(crate) fn set_notified(&self, contact: &ContactKey, up_to: i64) -> Result<(), StoreError> {
+    pub(crate) fn set_notified(&self, contact: &ContactKey, up_to: MessageKey) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO notified (contact, always, up_to) VALUES (?1, 0, ?2)
              ON CONFLICT (contact) DO UPDATE SET up_to = ?2",
@@ -128,8 +136,8 @@ impl Tx<'_> {
         self.row("SELECT label FROM contacts WHERE id = ?1", [contact], |row| row.get(0))?.ok_or(StoreError::Damaged)
     }
 
-    /// What a message says, if it is a text.
-    pub(crate) fn text_of(&self, message: i64) -> Result<Option<String>, StoreError> {
-        self.row("SELECT text FROM messages WHERE id = ?1 AND kind = 1", [message], |row| row.get(0))
+    /// What a message says, if it is a text that nobody withdrew.
+    pub(crate) fn text_of(&self, message: MessageKey) -> Result<Option<String>, StoreError> {
+        self.row("SELECT text FROM messages WHERE id = ?1 AND kind = 1 AND NOT withdrawn", [message], |row| row.get(0))
     }
 }

@@ -4,7 +4,7 @@ use super::contacts::ContactKey;
 use super::edits::WITHDRAWAL;
 use super::messages::MessageKey;
 use super::{Stage, Store, Tx, fixed};
-use crate::content::Body;
+use crate::content::{Body, PauseBody};
 use crate::error::StoreError;
 use crate::note::HIDDEN;
 use crate::retention::{Keep, Retention, TrustedClock};
@@ -17,6 +17,10 @@ const NOTED_EVERY_MS: u64 = 3600 * 1000;
 
 /// Messages that are deleted in one transaction, so that nobody else waits for long.
 const BATCH: u32 = 500;
+
+/// The largest store that is written anew. With more than that in files, what was deleted may linger in unused parts of pages,
+/// under the store's key: a peer must not be able to send so much that the app ends each time it opens.
+const MOST_REWRITTEN: u64 = if cfg!(test) { 4 << 20 } else { 128 << 20 };
 
 impl Tx<'_> {
     /// A side's rule, if it was ever said.
@@ -89,8 +93,8 @@ impl Tx<'_> {
     }
 
     /// Deletes a message. One of ours that may have to leave yet stays as a row that says nothing; that one of theirs
-    /// came is known without its row. A note of ours is shown no more: what it told is no text, and may have to be told
-    /// yet, or again to a device that was restored.
+    /// came is known without its row. A note of ours is shown no more: what it told is no text, but for the words of a pause,
+    /// and may have to be told yet, or again to a device that was restored.
     pub(crate) fn delete_message(&self, key: MessageKey) -> Result<(), StoreError> {
         self.delete_file(key)?;
         let hidden = self.execute(
@@ -98,12 +102,25 @@ impl Tx<'_> {
             (key, HIDDEN),
         )?;
         if hidden > 0 {
+            self.delete_words(key)?;
             return self.set_purge_due();
         }
         for about in self.about(key)? {
             self.erase_message(about)?;
         }
         self.erase_message(key)
+    }
+
+    /// A pause of ours goes on without its words.
+    fn delete_words(&self, key: MessageKey) -> Result<(), StoreError> {
+        if let Some(Body::Pause(pause)) = self.message_body(key)?
+            && !pause.words.is_empty()
+        {
+            self.keep_body(key, &Body::Pause(PauseBody { words: String::new(), ..pause }))?;
+            // Sealed anew, should it have to leave yet: the box that was made holds them.
+            self.execute("UPDATE outbox SET box = NULL WHERE message = ?1", [key])?;
+        }
+        Ok(())
     }
 
     /// The same of one row, whatever it is. What takes a message back on the other side too still leaves, as it is.
@@ -129,13 +146,14 @@ impl Tx<'_> {
         self.set_purge_due()
     }
 
-    /// Deletes the file that a message announces. If it is under way, the other side is told.
+    /// Deletes the file that a message announces. If it is under way, the other side is told. One of theirs stays known
+    /// by its id: its sender may have missed how it ended, and ask.
     fn delete_file(&self, key: MessageKey) -> Result<(), StoreError> {
         let Some(file) = self.transfer_announced(key)? else { return Ok(()) };
         if file.stage == Stage::UnderWay {
             self.owe_status(&file.conversation, file.ours, &file.transfer, false)?;
         }
-        self.drop_transfer(file.key)
+        if file.ours { self.drop_transfer(file.key) } else { self.strip_transfer(file.key) }
     }
 
     pub(super) fn set_purge_due(&self) -> Result<(), StoreError> {
@@ -180,6 +198,11 @@ impl Tx<'_> {
         self.forget_resets(contact)?;
         self.execute("DELETE FROM contacts WHERE id = ?1", [contact])?;
         self.set_purge_due()
+    }
+
+    /// The last time that deleting trusted; in a store that was just restored, when the backup was made.
+    pub(crate) fn trusted_time(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.row("SELECT trusted FROM tidying", [], |row| row.get(0))?.unwrap_or(0))
     }
 
     /// Looks at the clock, and returns the time that deleting goes by.
@@ -231,26 +254,51 @@ impl Tx<'_> {
 }
 
 impl Store {
-    /// Deletes what the rules say, and gives freed pages back. Returns the contacts whose messages became fewer.
+    /// Deletes what the rules say, and then for good.
+    #[cfg(test)]
     pub(crate) fn tidy(&mut self, now: Timestamp) -> Result<Vec<ContactKey>, StoreError> {
+        let changed = self.tidy_rows(now)?;
+        self.purge_if_due()?;
+        Ok(changed)
+    }
+
+    /// Deletes what the rules say. Returns the contacts whose messages became fewer. It takes neither long nor much memory:
+    /// what is deleted may be read in the file until it is purged.
+    pub(crate) fn tidy_rows(&mut self, now: Timestamp) -> Result<Vec<ContactKey>, StoreError> {
         let mut changed = Vec::new();
         while self.change(|tx| tx.tidy_some(now, &mut changed))? {}
-        if self.read(|tx| tx.purge_is_due())? {
-            self.purge()?;
-        }
         Ok(changed)
+    }
+
+    pub(crate) fn purge_if_due(&mut self) -> Result<(), StoreError> {
+        if self.read(|tx| tx.purge_is_due())? { self.purge() } else { Ok(()) }
     }
 
     /// Writes the store anew, and empties the log: until then, both hold what was deleted. `secure_delete` overwrites a
     /// deleted row and a freed page, but not the copies that were left in the unused part of a page when its rows were
-    /// moved to others. If a reader is in the way, it stays due.
+    /// moved to others. It takes as much memory as the store is large: while that is more than
+    /// [`MOST_REWRITTEN`], and if a reader is in the way, it stays due.
     pub(crate) fn purge(&mut self) -> Result<(), StoreError> {
+        if self.live_bytes()? > MOST_REWRITTEN {
+            // Each step of it frees one page.
+            let mut freed = self.connection.prepare("PRAGMA incremental_vacuum")?;
+            let mut steps = freed.query([])?;
+            while steps.next()?.is_some() {}
+            return Ok(());
+        }
         self.connection.execute_batch("VACUUM")?;
         if self.checkpoint()? {
             self.change(|tx| tx.execute("UPDATE tidying SET purge_due = 0", []).map(drop))?;
             self.checkpoint()?;
         }
         Ok(())
+    }
+
+    /// What is in use of the file.
+    fn live_bytes(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT (page_count - freelist_count) * page_size
+                   FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
+        Ok(self.connection.query_row(sql, [], |row| row.get(0))?)
     }
 
     /// Moves the log into the store and empties it; false if another process is in the way.

@@ -4,7 +4,7 @@ use rusqlite::Row;
 
 use super::Tx;
 use super::contacts::ContactKey;
-use super::messages::{MessageKey, PUBLIC, public};
+use super::messages::{MessageKey, NAMED, PUBLIC, public};
 use crate::error::StoreError;
 use crate::types::{Found, Piece};
 
@@ -96,11 +96,7 @@ impl Tx<'_> {
 
     /// The row of a message by its id.
     pub(crate) fn message_key(&self, message_id: &[u8; 16]) -> Result<Option<MessageKey>, StoreError> {
-        self.row(
-            "SELECT id FROM messages WHERE message_id = ?1 AND kind != 31 ORDER BY direction DESC LIMIT 1",
-            [message_id],
-            |row| row.get(0),
-        )
+        self.row(NAMED, [message_id], |row| row.get(0))
     }
 }
 

@@ -4,7 +4,7 @@ use prost::Message as _;
 use rusqlite::Row;
 
 use super::contacts::{ContactKey, ContactRow};
-use super::messages::MessageKey;
+use super::messages::{MessageKey, NAMED};
 use super::outbox::Kind;
 use super::{RelayId, Tx, fixed};
 use crate::content::{AttachmentContent, CHUNK, Range, TransferId, pb};
@@ -45,7 +45,7 @@ impl Stage {
         Self::Ended,
     ];
 
-    const fn number(self) -> i64 {
+    pub(super) const fn number(self) -> i64 {
         self as i64
     }
 
@@ -179,12 +179,9 @@ impl Tx<'_> {
         self.row(&sql, (contact, ours, transfer), transfer_row)
     }
 
-    /// The transfer of a message of ours or theirs; ours, if both have that id.
+    /// The transfer of a message of ours or theirs.
     pub(crate) fn transfer_of(&self, message_id: &[u8; 16]) -> Result<Option<TransferRow>, StoreError> {
-        let sql = format!(
-            "{ROW} WHERE message = (SELECT id FROM messages WHERE message_id = ?1 ORDER BY direction DESC LIMIT 1)"
-        );
-        self.row(&sql, [message_id], transfer_row)
+        self.row(&format!("{ROW} WHERE message = ({NAMED})"), [message_id], transfer_row)
     }
 
     /// The transfer that a message announces.
@@ -438,11 +435,20 @@ impl Tx<'_> {
     pub(super) fn end_transfers(&self, contact: &ContactKey) -> Result<(), StoreError> {
         self.execute("DELETE FROM statuses_due WHERE contact = ?1", [contact])?;
         self.execute("UPDATE transfers SET unconfirmed = 0 WHERE conversation = ?1 AND unconfirmed = 1", [contact])?;
-        for ours in [false, true] {
-            for transfer in self.transfers_under_way(contact, ours)? {
-                self.drop_chunks(transfer.key)?;
-                self.set_stage(transfer.key, Stage::Ended)?;
-            }
+        self.end_transfers_of(contact, false)?;
+        self.end_transfers_of(contact, true)
+    }
+
+    /// No chunk is sent any more: what of our files is not there will not be, and waits for nothing.
+    pub(crate) fn end_own_transfers(&self, contact: &ContactKey) -> Result<(), StoreError> {
+        self.end_transfers_of(contact, true)?;
+        self.remove_outgoing_of(contact, Kind::Chunk)
+    }
+
+    fn end_transfers_of(&self, contact: &ContactKey, ours: bool) -> Result<(), StoreError> {
+        for transfer in self.transfers_under_way(contact, ours)? {
+            self.drop_chunks(transfer.key)?;
+            self.set_stage(transfer.key, Stage::Ended)?;
         }
         Ok(())
     }

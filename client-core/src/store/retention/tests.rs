@@ -254,6 +254,29 @@ fn nothing_of_a_forgotten_contact_stays_in_any_table() {
 }
 
 #[test]
+fn a_store_that_is_too_large_to_be_written_anew_is_not_until_it_is_smaller() {
+    let (home, mut store, contact) = with_contact();
+    let secret = "rhododendron";
+    say(&mut store, &contact, 1, secret, NOW);
+    say(&mut store, &contact, 2, "what stays", NOW);
+    // What a peer's files take.
+    store
+        .connection
+        .execute_batch("CREATE TABLE large (bytes BLOB); INSERT INTO large VALUES (zeroblob(6 << 20))")
+        .unwrap();
+    let key = store.read::<_, StoreError>(|tx| tx.message_key(&[1; 16])).unwrap().unwrap();
+    store.change::<_, StoreError>(|tx| tx.delete_message(key)).unwrap();
+    store.purge().unwrap();
+    assert!(store.read::<_, StoreError>(|tx| tx.purge_is_due()).unwrap(), "it is remembered");
+    store.connection.execute_batch("DELETE FROM large").unwrap();
+    store.purge().unwrap();
+    assert!(!store.read::<_, StoreError>(|tx| tx.purge_is_due()).unwrap());
+    let left = decrypted(home.path());
+    assert_eq!(count(&left, secret), 0);
+    assert!(count(&left, "what stays") > 0);
+}
+
+#[test]
 fn a_purge_that_a_reader_is_in_the_way_of_stays_due() {
     let (home, mut store, contact) = with_contact();
     say(&mut store, &contact, 1, "text", NOW);
