@@ -39,9 +39,12 @@ fn a_key_put_or_destroyed_in_part_is_whole_or_no_key_and_never_harms_another() {
         // Putting the second key, and overwriting it again, were cut after `torn` bytes.
         let mut putting = before.clone();
         putting[second.clone()][..torn].copy_from_slice(&after[second.clone()][..torn]);
+        // A blank slot is random: what was cut off may be there by chance, byte for byte.
+        let is_put = putting[second.clone()][..80] == after[second.clone()][..80];
+        assert!(is_put || torn < 80);
         let mut destroying = after.clone();
         destroying[second.clone()][..torn].fill(0x77);
-        for (bytes, whole) in [(putting, torn >= 80), (destroying, torn == 0)] {
+        for (bytes, whole) in [(putting, is_put), (destroying, torn == 0)] {
             let (_, found) = SlotFile::open(file(&bytes)).unwrap();
             assert_eq!(found[0], one, "the other key is untouched");
             let second: Vec<_> = found[1..].to_vec();
