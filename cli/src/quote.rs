@@ -50,12 +50,12 @@ fn beginning(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use tacit_client_core::{Note, Outcome};
 
     use super::*;
 
-    fn message(direction: Direction, content: Content) -> Message {
+    pub(crate) fn message(direction: Direction, content: Content) -> Message {
         Message {
             id: "0a".into(),
             contact: "0b".into(),

@@ -16,7 +16,6 @@ use rand_core::Rng;
 use tokio::sync::watch;
 
 use crate::Config;
-use crate::config::Transport;
 use crate::connection::Stage;
 use crate::counters::Counter;
 use crate::hub::Hub;
@@ -65,7 +64,7 @@ impl Metrics {
 
     /// For how many seconds the certificate is good; 0 if there is none. `None`: it needs none that ends.
     fn certificate_left(&self) -> Option<u64> {
-        let tls = self.tls.as_ref().filter(|_| self.config.transport != Transport::Pinned)?;
+        let tls = self.tls.as_ref().filter(|tls| tls.has_end())?;
         let until = tls.validity().map(|validity| validity.until);
         Some(until.and_then(|until| until.duration_since(SystemTime::now()).ok()).map_or(0, |left| left.as_secs()))
     }

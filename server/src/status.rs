@@ -6,7 +6,6 @@ use std::time::{Instant, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::Config;
-use crate::config::Transport;
 use crate::counters::Counter;
 use crate::hub::Hub;
 use crate::pressure::{Pressure, Usage};
@@ -62,7 +61,7 @@ impl Status {
             up_secs: since.0.elapsed().as_secs(),
             drained: lock(&hub.maintenance).clone(),
             pressure: hub.pressure(),
-            certificate_until: tls.filter(|_| config.transport != Transport::Pinned).and_then(|tls| {
+            certificate_until: tls.filter(|tls| tls.has_end()).and_then(|tls| {
                 let until = tls.validity()?.until.duration_since(UNIX_EPOCH).ok()?;
                 Some(until.as_secs())
             }),

@@ -101,6 +101,11 @@ impl Tls {
         self.served.validity()
     }
 
+    /// Whether what it shows to devices is good for a time only: a pinned key has no end.
+    pub(crate) const fn has_end(&self) -> bool {
+        !matches!(self.source, Source::Pinned)
+    }
+
     /// The operator says that files changed.
     pub(crate) fn look_again(&self) {
         self.look_again.notify_one();

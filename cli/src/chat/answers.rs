@@ -36,29 +36,29 @@ impl Chat {
         self.popup.is_none() && self.awaited.as_ref() == Some(asked)
     }
 
+    /// Opens what was asked for about a contact who is still looked at; otherwise says that it came.
+    fn open_if_awaited(&mut self, contact: &ContactId, asked: &Effect, popup: Popup, came: &str) {
+        if self.is_free_for(contact) && self.is_awaited(asked) {
+            self.popup = Some(popup);
+        } else {
+            self.tell_news(came);
+        }
+    }
+
     /// Takes in an answer.
     pub(super) fn answer(&mut self, answer: Input) -> Vec<Effect> {
         match answer {
             Input::Words { contact, words } => {
-                if self.selected.as_ref() == Some(&contact) && self.is_awaited(&Effect::Words(contact.clone())) {
-                    self.popup = Some(Popup::Words { contact, words });
-                } else {
-                    self.tell_news(WORDS_CAME);
-                }
+                let (asked, popup) = (Effect::Words(contact.clone()), Popup::Words { contact: contact.clone(), words });
+                self.open_if_awaited(&contact, &asked, popup, WORDS_CAME);
             }
             Input::Word { contact, word } => {
-                if self.selected.as_ref() == Some(&contact) && self.is_awaited(&Effect::Word(contact.clone())) {
-                    self.popup = Some(Popup::word(contact, word));
-                } else {
-                    self.tell_news(WORD_CAME);
-                }
+                let (asked, popup) = (Effect::Word(contact.clone()), Popup::word(contact.clone(), word));
+                self.open_if_awaited(&contact, &asked, popup, WORD_CAME);
             }
             Input::Crisis { contact, crisis } => {
-                if self.selected.as_ref() == Some(&contact) && self.is_awaited(&Effect::Crisis(contact)) {
-                    self.popup = Some(Popup::Crisis { crisis, scroll: 0 });
-                } else {
-                    self.tell_news(CRISIS_CAME);
-                }
+                let (asked, popup) = (Effect::Crisis(contact.clone()), Popup::Crisis { crisis, scroll: 0 });
+                self.open_if_awaited(&contact, &asked, popup, CRISIS_CAME);
             }
             Input::Invite { contact, link, label } => {
                 let is_looked_at = label.is_some() || self.selected.as_ref() == Some(&contact);

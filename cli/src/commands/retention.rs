@@ -106,27 +106,16 @@ fn check_is_of(contact: &Contact, message: &Message) -> Result<(), ContactError>
 
 #[cfg(test)]
 mod tests {
-    use tacit_client_core::{Content, Direction, Outcome};
+    use tacit_client_core::{Content, Direction};
 
     use super::*;
     use crate::pick::tests::contact;
+    use crate::quote::tests::message;
 
     #[test]
     fn a_message_of_another_contact_is_not_deleted() {
         let (anna, ben) = (contact("a1b2", "Anna", ContactState::Paired), contact("c4d5", "Ben", ContactState::Paired));
-        let message = Message {
-            id: "0a".into(),
-            contact: ben.id.clone(),
-            direction: Direction::In,
-            content: Content::Text("hello".into()),
-            outcome: Outcome::Read,
-            sent_at: 0,
-            stored_at: 0,
-            gap_before: false,
-            reply_to: None,
-            edited: false,
-            withdrawn: false,
-        };
+        let message = Message { contact: ben.id.clone(), ..message(Direction::In, Content::Text("hello".into())) };
         assert!(check_is_of(&ben, &message).is_ok());
         assert!(matches!(check_is_of(&anna, &message), Err(ContactError::NoSuchMessage)));
     }

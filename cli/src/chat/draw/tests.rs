@@ -59,6 +59,16 @@ fn chat_with(contacts: Vec<Contact>, messages: Vec<Message>) -> Chat {
     chat
 }
 
+fn offer() -> Offer {
+    Offer {
+        from: "Dr. Weiss".into(),
+        terms_version: 1,
+        terms: "Answers within two days.".into(),
+        practice_card: None,
+        crisis_card: None,
+    }
+}
+
 fn chat() -> Chat {
     chat_with(vec![contact("a", "Anna", ContactState::Paired)], vec![message(1, Direction::In, "hello")])
 }
@@ -271,14 +281,7 @@ fn joining_shows_the_terms_before_anything_is_agreed_to() {
     chat.update(Input::Joined { contact: "a".into(), link: LINK.into() });
     assert!(screen(&mut chat, 80, 24).contains("The invite is being claimed"));
     assert!(chat.update(joining(ContactState::Consenting)).contains(&Effect::Offer("a".into())));
-    let offer = Offer {
-        from: "Dr. Weiss".into(),
-        terms_version: 1,
-        terms: "Answers within two days.".into(),
-        practice_card: None,
-        crisis_card: None,
-    };
-    chat.update(Input::Offer { contact: "a".into(), offer });
+    chat.update(Input::Offer { contact: "a".into(), offer: offer() });
     let drawn = screen(&mut chat, 80, 24);
     assert!(drawn.contains("Dr. Weiss invites you") && drawn.contains("Answers within two days."), "{drawn}");
     assert!(key(&mut chat, KeyCode::Enter).is_empty());

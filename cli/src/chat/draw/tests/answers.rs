@@ -90,21 +90,14 @@ fn the_box_of_the_agreed_word_says_whose_it_is() {
 #[test]
 fn declining_for_good_asks_once_more() {
     let mut chat = chat_with(vec![contact("a", "Dr. Weiss", ContactState::Consenting)], Vec::new());
-    let offer = Offer {
-        from: "Dr. Weiss".into(),
-        terms_version: 1,
-        terms: "Answers within two days.".into(),
-        practice_card: None,
-        crisis_card: None,
-    };
     for no in [KeyCode::Char('d'), KeyCode::Enter, KeyCode::Esc] {
-        chat.update(Input::Offer { contact: "a".into(), offer: offer.clone() });
+        chat.update(Input::Offer { contact: "a".into(), offer: offer() });
         assert!(key(&mut chat, KeyCode::Char('d')).is_empty());
         assert!(screen(&mut chat, 80, 24).contains("Decline for good?"));
         assert!(key(&mut chat, no).is_empty());
         key(&mut chat, KeyCode::Esc);
     }
-    chat.update(Input::Offer { contact: "a".into(), offer });
+    chat.update(Input::Offer { contact: "a".into(), offer: offer() });
     key(&mut chat, KeyCode::Char('d'));
     assert_eq!(key(&mut chat, KeyCode::Char('y')), [Effect::Decline("a".into())]);
 }
